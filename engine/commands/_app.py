@@ -1,0 +1,91 @@
+"""The verbs put together, and the one place where exceptions become messages and exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import typer
+
+from engine.commands import VERBS, check, explain, graph, params, plan, render, show, sql, version, why
+from engine.commands import exec as execute
+from engine.commands._errors import report
+
+FUNCTIONS: dict[str, Callable[..., None]] = {
+    "check": check.check,
+    "plan": plan.plan,
+    "exec": execute.execute,
+    "show": show.show,
+    "why": why.why,
+    "render": render.render,
+    "sql": sql.sql,
+    "params": params.params,
+    "graph": graph.graph,
+    "explain": explain.explain,
+    "version": version.version,
+}
+
+app = typer.Typer(
+    name="atk",
+    help="Documents in, checked training sets out: every step a table that SQL can query.",
+    epilog="Start with: atk exec quickstart",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def guarded(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb with its ends told in our words, where typer would have words of its own."""
+
+    @functools.wraps(verb)
+    def run_verb(*arguments: object, **options: object) -> None:
+        try:
+            verb(*arguments, **options)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise typer.Exit(_pipe_closed()) from None
+        except KeyboardInterrupt as error:
+            raise typer.Exit(report(error, debug=False)) from None
+
+    return run_verb
+
+
+for name in VERBS:
+    app.command(name)(guarded(FUNCTIONS[name]))
+
+
+@app.callback(invoke_without_command=True)
+def top(show_version: version.Flag = False) -> None:
+    """Documents in, checked training sets out: every step a table that SQL can query."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Parse and run one command line; never raises but for faults inside `--debug`."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character shows a `?` in its place and goes on.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        code = app(arguments, prog_name="atk", standalone_mode=False)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 1
+    except BaseException as error:
+        with contextlib.suppress(BrokenPipeError):
+            return report(error, debug="--debug" in arguments)
+        return _pipe_closed()
+    return code if isinstance(code, int) else 0
+
+
+def _pipe_closed() -> int:
+    """Whoever read us has gone (`atk sql … | head`): nothing to say, and no complaint at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

@@ -1,0 +1,126 @@
+"""`atk exec`: run a graph; what is done already is not done again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.commands._errors import stop
+from engine.commands._options import (
+    STORE,
+    Debug,
+    GraphFile,
+    Json,
+    Models,
+    OutFolder,
+    Profile,
+    StorePath,
+    Values,
+)
+
+if TYPE_CHECKING:
+    from engine.language.program import Program
+
+STAND_IN = "the offline stand-in"
+
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first row that fails.")]
+MaxFailures = Annotated[
+    str | None,
+    typer.Option("--max-failures", metavar="N|N%", help="Stop when more rows of a node have failed."),
+]
+MaxCost = Annotated[
+    float | None, typer.Option("--max-cost", metavar="USD", min=0, help="Stop cleanly before it costs more.")
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, only the summary.")]
+
+
+def execute(
+    graph: GraphFile,
+    values: Values = None,
+    models: Models = None,
+    profile: Profile = None,
+    store: StorePath = STORE,
+    out: OutFolder = None,
+    fail_fast: FailFast = False,
+    max_failures: MaxFailures = None,
+    max_cost: MaxCost = None,
+    quiet: Quiet = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Run a graph; what is done already is not done again.
+
+    Every finished row is kept, whatever happens: run it again to go on.
+    """
+    from engine import runtime
+    from engine.commands import _progress, _summary
+    from engine.commands._options import command_line, load_sound, options
+    from engine.commands._render import console, print_json
+    from engine.runtime.loop import run
+
+    _valid_failures(max_failures)
+    program = load_sound(graph, values, models, profile)
+    asked = options(
+        store,
+        out,
+        command_line("exec", graph, values, models, profile),
+        fail_fast=fail_fast,
+        max_failures=max_failures,
+        max_cost=max_cost,
+    )
+    with _progress.follow(console(error=True), quiet=quiet, head=head(program)) as listener:
+        summary = run(runtime.execute(program, asked, listener))
+    if json:
+        print_json(summary.as_dict())
+    else:
+        for line in _summary.lines(summary, program, asked):
+            print(line)
+    _summary.tell_errors(summary, crashes=debug)
+    raise typer.Exit(summary.exit_code)
+
+
+def head(program: Program) -> list[str]:
+    """What is about to run, in two or three lines: the graph, what was set, who is asked."""
+    from engine.commands._render import beside, cell, fit, plural
+
+    lines = [f"{program.name}: {plural(len(program.nodes), 'node')} from {beside(program.path)}"]
+    if given := [
+        f"{name} = {fit(cell(found.value), 40)}" for name, found in program.params.items() if found.given
+    ]:
+        lines.append("  with " + ", ".join(given))
+    asked = models_asked(program)
+    if asked.keys() - {STAND_IN}:  # the run has a note of its own where the stand-in alone answers
+        lines.append("  asks " + "; ".join(f"{who} as {', '.join(names)}" for who, names in asked.items()))
+    return lines
+
+
+def models_asked(program: Program) -> dict[str, list[str]]:
+    """Who answers, in words, and the names by which the graph's nodes ask it."""
+    from urllib.parse import urlsplit
+
+    names: set[str] = set()
+    for node in program.nodes.values():
+        for settings in (node.settings, *(section.settings for section in node.sections.values())):
+            name = getattr(settings, "model", None)
+            if isinstance(name, str) and not node.skipped:
+                names.add(name)
+    asked: dict[str, list[str]] = {}
+    for name in sorted(names & program.models.keys()):
+        spec = program.models[name]
+        host = urlsplit(spec.base_url or "").netloc.rpartition("@")[2]
+        place = f" at {host}" if host else ""
+        who = STAND_IN if spec.provider == "offline" else f"{spec.model}{place}"
+        asked.setdefault(who, []).append(name)
+    return asked
+
+
+def _valid_failures(text: str | None) -> None:
+    if text is None or (text.isascii() and text.isdigit()):
+        return
+    try:
+        share = float(text.removesuffix("%")) if text.endswith("%") else -1
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 100:
+        stop(f"--max-failures takes a number of rows or a share, not `{text}`", "such as 50 or 2%")

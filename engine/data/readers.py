@@ -1,0 +1,191 @@
+"""Rows out of jsonl, json, csv, tsv and parquet files, lazily; and documents out of text files.
+
+A row that cannot be read is told as such, with its line, and the rest goes on. What the rows
+mean, and which type they must have, is not known here.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+from engine.data.blocks import title
+from engine.data.files import File, NotText, decode, encoding_of, read_text
+
+BATCH = 1_024  # rows of a parquet file in memory at once
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing read: its values, or why there are none. `place` is "line 3" or "row 3"."""
+
+    values: dict[str, Any] | None
+    place: str | None = None
+    failure: str | None = None
+
+
+class Unreadable(Exception):
+    """A whole file that cannot be read from here on; the message says why."""
+
+
+def document(file: File) -> Item:
+    """A text file as `path`, `title` and `text`. Lines end in a line feed, a byte order mark is gone."""
+    try:
+        text = read_text(file)
+    except NotText as error:
+        return Item(None, failure=str(error))
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return Item({"path": file.name, "title": title(text) or pretty(file.path.stem), "text": text})
+
+
+def pretty(stem: str) -> str:
+    """A title made of a file's name: `fm-7-0_training` is "fm 7-0 training"."""
+    words = stem.replace("_", " ").split()
+    text = " ".join(words)
+    letters = [
+        " " if mark == "-" and not (text[at - 1 : at].isdigit() and text[at + 1 : at + 2].isdigit()) else mark
+        for at, mark in enumerate(text)
+    ]
+    joined = " ".join("".join(letters).split())
+    return joined[:1].upper() + joined[1:] if joined else stem
+
+
+def rows(file: File) -> Iterator[Item]:
+    """The rows of a file, one after the other. Raises `Unreadable`."""
+    try:
+        match file.format:
+            case "jsonl":
+                yield from _jsonl(file)
+            case "json":
+                yield from _json(file)
+            case "csv" | "tsv":
+                yield from _csv(file)
+            case _:
+                yield from _parquet(file)
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror or error}") from error
+
+
+def _jsonl(file: File) -> Iterator[Item]:
+    import orjson
+
+    with file.path.open("rb") as handle:
+        for number, line in _byte_lines(handle):
+            place = f"line {number}"
+            try:
+                value = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                yield Item(None, place, _json_failure(line, error))
+                continue
+            yield _object(value, place)
+
+
+def _byte_lines(handle: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Lines that are not blank, in UTF-8, with their numbers from 1."""
+    encoding = encoding_of(handle.read(4))
+    handle.seek(0)
+    lines: Iterator[bytes] = iter(handle)
+    if encoding not in ("utf-8", "utf-8-sig"):
+        lines = (line.encode() for line in io.TextIOWrapper(handle, encoding, newline="\n"))
+    for number, line in enumerate(lines, 1):
+        stripped = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
+        if stripped:
+            yield number, stripped
+
+
+def _json_failure(line: bytes, error: Exception) -> str:
+    try:
+        decode(line)
+    except NotText as problem:
+        return str(problem)
+    return f"no JSON: {error}"
+
+
+def _object(value: Any, place: str) -> Item:
+    if isinstance(value, dict):
+        return Item(value, place)
+    names = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return Item(None, place, f"{names.get(type(value), 'a number')}, not an object with fields")
+
+
+def _json(file: File) -> Iterator[Item]:
+    import orjson
+
+    try:
+        text = read_text(file)
+        value = orjson.loads(text)
+    except NotText as error:
+        raise Unreadable(str(error)) from error
+    except orjson.JSONDecodeError as error:
+        raise Unreadable(f"no JSON: {error}; a file with an object on each line is a .jsonl") from error
+    values = value if isinstance(value, list) else [value]
+    for number, each in enumerate(values, 1):
+        yield _object(each, f"row {number}")
+
+
+def _csv(file: File) -> Iterator[Item]:
+    csv.field_size_limit(2**31 - 1)
+    with file.path.open("rb") as raw:
+        encoding = encoding_of(raw.read(4))
+    with file.path.open(encoding=encoding, errors="surrogateescape", newline="") as handle:
+        reader = csv.reader(handle, delimiter=_delimiter(file, handle), strict=True)
+        header: list[str] | None = None
+        try:
+            for cells in reader:
+                if header is None:
+                    header = [name.strip() for name in cells]
+                elif cells:
+                    yield _csv_row(header, cells, f"line {reader.line_num}")
+        except csv.Error as error:
+            raise Unreadable(f"no CSV from line {reader.line_num} on: {error}") from error
+        except UnicodeDecodeError as error:
+            raise Unreadable(f"not {encoding.upper()} at byte {error.start}") from error
+
+
+def _delimiter(file: File, handle: IO[str]) -> str:
+    """The mark between cells: a tab for tsv, else what the header has most of."""
+    if file.format == "tsv":
+        return "\t"
+    header = handle.readline()
+    handle.seek(0)
+    return max(",;\t", key=header.count)
+
+
+def _csv_row(header: list[str], cells: list[str], place: str) -> Item:
+    if len(cells) != len(header):
+        return Item(None, place, f"{len(cells)} cells, but the header names {len(header)} columns")
+    for name, cell in zip(header, cells, strict=True):
+        if not cell.isascii() and any("\udc80" <= mark <= "\udcff" for mark in cell):
+            return Item(None, place, f"not UTF-8 in `{name}` (looks like latin-1?); convert the file")
+    return Item(dict(zip(header, cells, strict=True)), place)
+
+
+def _parquet(file: File) -> Iterator[Item]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file.path) as reader:
+            number = 0
+            for batch in reader.iter_batches(BATCH):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Item(values, f"row {number}")
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise Unreadable(f"no parquet file that can be read: {error}") from error
+
+
+def column_names(file: File) -> list[str] | None:
+    """The columns that a csv or parquet file says it has; None where only its rows tell."""
+    if file.format == "parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            return list(pq.read_schema(file.path).names)
+        except (OSError, pa.ArrowInvalid):
+            return None
+    return None

@@ -1,0 +1,83 @@
+"""Which texts say the same: exactly, or nearly by the share of short runs of characters they have in common.
+
+Texts are compared in one form (NFKC, case folded, blanks joined, marks at the end left out).
+Nearness is the Jaccard index of their sets of 5-character runs: 1.0 is the same text, 0.85 one
+word changed among about twenty. MinHash with locality-sensitive hashing (Broder 1997; Indyk
+and Motwani 1998) finds the candidates, the true index decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from zlib import crc32
+
+RUN = 5  # characters
+PERMUTATIONS = 128
+MARGIN = 0.12  # candidates are looked for this far below the threshold, so that few are missed
+EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+BLANKS = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A text that says what an earlier one said: which, and how near (0 to 1)."""
+
+    of: int
+    nearness: float
+
+
+def normal(text: str) -> str:
+    """The form in which texts are compared."""
+    folded = BLANKS.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+    return EDGES.sub("", folded) or folded
+
+
+def runs(text: str) -> frozenset[str]:
+    """All runs of five characters of a text in its normal form."""
+    if len(text) <= RUN:
+        return frozenset((text,))
+    return frozenset(text[at : at + RUN] for at in range(len(text) - RUN + 1))
+
+
+def exact(texts: Iterable[str]) -> Iterator[Twin | None]:
+    """For each text the first one with the same normal form, if there is one before it."""
+    first: dict[bytes, int] = {}
+    for place, text in enumerate(texts):
+        key = hashlib.blake2b(normal(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        of = first.setdefault(key, place)
+        yield Twin(of, 1.0) if of != place else None
+
+
+def near(texts: Iterable[str], threshold: float, seed: int = 0) -> Iterator[Twin | None]:
+    """For each text the nearest of those kept so far, if it is as near as `threshold` (0 to 1).
+
+    A text that has a twin is not kept: others are compared with what stays, never with what goes.
+    """
+    from datasketch import MinHash, MinHashLSH
+
+    index = MinHashLSH(threshold=max(0.05, threshold - MARGIN), num_perm=PERMUTATIONS, weights=(0.3, 0.7))
+    kept: dict[int, frozenset[str]] = {}
+    same: dict[str, int] = {}
+    blank = MinHash(num_perm=PERMUTATIONS, seed=seed + 1, hashfunc=crc32)
+    for place, text in enumerate(texts):
+        form = normal(text)
+        if form in same:
+            yield Twin(same[form], 1.0)
+            continue
+        found = runs(form)
+        sketch = blank.copy()
+        sketch.update_batch(run.encode("utf-8", "surrogatepass") for run in found)
+        best: Twin | None = None
+        for other in sorted(index.query(sketch)):
+            nearness = len(found & kept[other]) / len(found | kept[other])
+            if nearness >= threshold and (best is None or nearness > best.nearness):
+                best = Twin(other, nearness)
+        if best is None:
+            index.insert(place, sketch, check_duplication=False)
+            kept[place] = found
+            same[form] = place
+        yield best

@@ -1,0 +1,34 @@
+"""The built-in kinds, by name. A kind is one file here; this one only gathers them."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.kinds.base import Kind
+
+BUILT = {
+    "source": "Source",
+    "chunk": "Chunk",
+    "prompt": "Prompt",
+    "sql": "Sql",
+    "python": "Python",
+    "gather": "Gather",
+    "dedupe": "Dedupe",
+    "chat": "Chat",
+    "mix": "Mix",
+    "emit": "Emit",
+}
+
+
+@cache
+def registry() -> dict[str, Kind]:
+    """Every kind that the language knows, built or not, by its name in a graph."""
+    from engine.kinds.unbuilt import KINDS
+
+    found: dict[str, Kind] = {
+        name: getattr(import_module(f"engine.kinds.{name}"), kind)() for name, kind in BUILT.items()
+    }
+    return found | {kind.name: kind() for kind in KINDS}

@@ -1,0 +1,310 @@
+"""How one row of a `prompt` is decided: asked, read, checked, voted on, repaired.
+
+No store and no endpoint here: `context.ask` gives replies (from the memo or for money),
+`context.hold` evaluates gates. Nothing is remembered between rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from engine.kinds.base import Context, Made, Outcome, Row
+from engine.language.program import Clause, Section
+from engine.language.templates import Template, TemplateProblem
+from engine.language.types import SCALARS, Literal, Many, Optional, Record, Type, schema_text
+from engine.models.base import Reply, Request
+from engine.models.replies import Unparsed, parse
+
+if TYPE_CHECKING:
+    from engine.kinds.prompt import PromptSettings, RepairSettings
+
+PASSING_FAULTS = {"transport", "timeout", "limited", "server", "authentication", "model", "request"}
+"""Faults of a call, not of an answer: the row is tried again by the next run."""
+
+
+class AskingContext(Context, Protocol):
+    """What asking needs beyond every kind's context."""
+
+    lets: Mapping[str, Any]  # of this row
+
+    async def ask(self, model: str, request: Request, row: Row, role: str, attempt: int) -> tuple[Reply, bytes]:
+        """A reply and its key; from the memo where it is known."""
+        ...
+
+    async def hold(self, clauses: Sequence[Clause], rows: Sequence[Mapping[str, Any]]) -> list[list[str | None]]:
+        """For each row, for each clause: None where it holds, else what to say."""
+        ...
+
+
+@dataclass(slots=True)
+class Part:
+    """One of the two prompts of a node: the question itself, or its repair."""
+
+    role: str
+    template: Template
+    model: str
+    wanted: Type
+    reply: str
+    sampling: dict[str, Any]
+    checks: tuple[Clause, ...]
+
+
+@dataclass(slots=True)
+class Answer:
+    """What asking once (retries included) came to: a value, or why there is none."""
+
+    value: Any = None
+    failure: str | None = None
+    spoilt: list[tuple[Any, str]] = field(default_factory=list)  # elements of a list that failed a check
+    retry: bool = False
+
+    @property
+    def good(self) -> bool:
+        return self.failure is None
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What the votes came to."""
+
+    reply: dict[str, Any] | None
+    kept: bool
+    reason: str | None = None
+    votes: list[dict[str, Any]] = field(default_factory=list)
+    failed: Answer | None = None
+
+
+class Asking:
+    """The way of one row through a prompt node."""
+
+    def __init__(self, row: Row, context: AskingContext):
+        self.row, self.context, self.node = row, context, context.node
+        self.settings = cast("PromptSettings", self.node.settings)
+        self.values: dict[str, Any] = {**self.node.values, **row.columns, **context.lets}
+        self.outcome = Outcome()
+        assert self.node.template is not None
+        assert self.node.result is not None
+        self.question = Part(
+            "ask", self.node.template, self.settings.model, self.node.result, self.settings.reply,
+            sampling(self.node.template, self.settings), self.node.of("check"),
+        )
+        self.keeps = self.node.of("keep")
+        self.short = self.node.name.rpartition(".")[2]
+
+    async def decide(self) -> Outcome:
+        """Every row that came of this one, with its fate."""
+        many = isinstance(unwrapped(self.node.result), Many)
+        await (self.decide_many() if many else self.decide_one())
+        return self.outcome
+
+    # -- several rows from one reply ------------------------------------------------------
+
+    async def decide_many(self) -> None:
+        answer = await self.answer(self.question, self.values, 0)
+        if not answer.good:
+            self.fail(answer)
+            return
+        if answer.value is None:
+            self.outcome.made.append(Made({}, "rejected", "the model declined"))
+            return
+        index = f"{self.short}_index"
+        held = await self.context.hold(self.keeps, [self.values | item for item in answer.value])
+        for place, (item, reasons) in enumerate(zip(answer.value, held, strict=True)):
+            reason = next((text for text in reasons if text), None)
+            self.outcome.made.append(Made(item | {index: place}, "rejected" if reason else "ok", reason))
+        for item, reason in answer.spoilt:
+            self.outcome.made.append(Made(item | {index: len(self.outcome.made)}, "failed", reason))
+        if not self.outcome.made:
+            self.outcome.made.append(Made({}, "empty"))
+
+    # -- one row, judged ------------------------------------------------------------------
+
+    async def decide_one(self) -> None:
+        verdict = await self.judge(self.values)
+        repair = self.node.sections.get("repair")
+        repaired: dict[str, Any] = {}
+        rounds = 0
+        if repair is not None and verdict.reply is not None and not verdict.kept:
+            part = self.repair_part(repair)
+            for rounds in range(1, cast("RepairSettings", repair.settings).rounds + 1):
+                answer = await self.answer(part, self.values | repaired | (verdict.reply or {}), rounds - 1)
+                if not answer.good:
+                    self.fail(answer, "repair: ")
+                    return
+                repaired = repaired | (answer.value or {})
+                verdict = await self.judge(self.values | repaired)
+                if verdict.kept or verdict.failed:
+                    break
+        if verdict.failed is not None:
+            self.fail(verdict.failed)
+            return
+        own = dict(verdict.reply or {})
+        if self.settings.votes > 1:
+            own[f"{self.short}_votes"] = verdict.votes
+        if repair is not None:
+            fields = [entry.name for entry in cast(Record, unwrapped(repair.result))]
+            own |= {name: repaired.get(name, self.values.get(name)) for name in fields if name in repaired or name not in own}
+            own[f"{self.short}_repairs"] = rounds
+        self.outcome.made.append(Made(own, "ok" if verdict.kept else "rejected", verdict.reason))
+
+    def repair_part(self, repair: Section) -> Part:
+        settings = cast("RepairSettings", repair.settings)
+        assert repair.template is not None
+        assert repair.result is not None
+        return Part(
+            "repair", repair.template, settings.model or self.settings.model, repair.result,
+            settings.reply, sampling(repair.template, settings), (),
+        )
+
+    async def judge(self, values: Mapping[str, Any]) -> Verdict:
+        """Ask for votes, no more than decide it, and hold them against `keep`."""
+        total = self.settings.votes
+        needed = min(total, math.floor(total * self.settings.quorum) + 1)
+        votes: list[tuple[dict[str, Any] | None, str | None]] = []  # reply, reason against
+        failures: list[Answer] = []
+        asked = 0
+        while asked < total and self.undecided(votes, needed, total - asked):
+            more = min(total - asked, max(1, needed - self.leading(votes)))
+            answers = await asyncio.gather(
+                *(self.answer(self.question, values, sample) for sample in range(asked, asked + more))
+            )
+            asked += more
+            good = [answer for answer in answers if answer.good]
+            failures += [answer for answer in answers if not answer.good]
+            held = await self.context.hold(self.keeps, [{**values, **(answer.value or {})} for answer in good])
+            for answer, reasons in zip(good, held, strict=True):
+                declined = "the model declined" if answer.value is None else None
+                votes.append((answer.value, declined or next((text for text in reasons if text), None)))
+        return self.count(votes, failures, needed)
+
+    def leading(self, votes: Sequence[tuple[dict[str, Any] | None, str | None]]) -> int:
+        """How many votes the side that may win has so far."""
+        return max(Counter(self.side(vote) for vote in votes).values(), default=0)
+
+    def undecided(self, votes: Sequence[tuple[dict[str, Any] | None, str | None]], needed: int, left: int) -> bool:
+        if not self.keeps:
+            return self.leading(votes) < needed
+        kept = sum(reason is None for _, reason in votes)
+        return kept < needed <= kept + left
+
+    def side(self, vote: tuple[dict[str, Any] | None, str | None]) -> Any:
+        """What a vote is for: kept or not; without `keep`, its booleans and choices."""
+        reply, reason = vote
+        if self.keeps or reply is None:
+            return reason is None
+        record = cast(Record, unwrapped(self.node.result))
+        return tuple(
+            reply[entry.name] for entry in record
+            if entry.type == SCALARS["bool"] or isinstance(entry.type, Literal)
+        )
+
+    def count(self, votes: list[tuple[dict[str, Any] | None, str | None]], failures: list[Answer], needed: int) -> Verdict:
+        if not votes:
+            return Verdict(None, False, failed=failures[0] if failures else Answer(failure="nothing was asked"))
+        replies = [reply for reply, _ in votes if reply is not None]
+        sides = Counter(self.side(vote) for vote in votes)
+        if self.keeps:
+            kept = sides[True] >= needed
+            if not kept and failures and sides[True] + len(failures) >= needed:
+                return Verdict(None, False, failed=failures[0])  # the votes that failed might have decided it
+            winner: Any = kept
+        else:
+            winner = sides.most_common(1)[0][0]
+            kept = True
+        reply, reason = next((vote for vote in votes if self.side(vote) == winner), votes[0])
+        if reply is None and kept and not self.keeps:
+            kept, reason = False, "the model declined"
+        if not kept and len(votes) > 1:
+            reason = f"{reason} ({sides[True]} of {len(votes)} votes kept it)"
+        return Verdict(reply or {}, kept and reason is None, reason, replies)
+
+    # -- one answer, with its retries -----------------------------------------------------
+
+    async def answer(self, part: Part, values: Mapping[str, Any], sample: int) -> Answer:
+        """Ask until the reply can be read and passes its checks, `retries` times at most."""
+        tries = self.settings.retries + 1
+        failure, last = "", ""
+        answer = Answer()
+        schema = schema_text(part.wanted, cast(Any, part.reply)) if part.template.shows_schema else ""
+        before: list[Any] = []
+        for attempt in range(tries):
+            try:
+                messages = part.template.render(values, schema, failure)
+            except TemplateProblem as error:
+                return Answer(failure=f"{part.template.path.name}:{error.line or 1}: {error.message}")
+            if failure and not part.template.shows_failure:
+                messages = [*messages, {"role": "assistant", "content": last or "(nothing)"},
+                            {"role": "user", "content": f"That reply cannot be used: {failure}\nAnswer again, in full."}]
+            again = sum(asked == messages for asked in before)  # the same words once more: another sample
+            before.append(messages)
+            request = Request(
+                messages, part.wanted, cast(Any, part.reply), part.template.shows_schema,
+                part.sampling, sample + again * self.settings.votes, {name: values.get(name) for name in sorted(part.template.reads)},
+            )
+            reply, key = await self.context.ask(part.model, request, self.row, part.role, attempt)
+            self.outcome.calls.append(key)
+            self.outcome.asked += 1
+            answer = await self.read(part, reply, values, last_try=attempt + 1 == tries)
+            if answer.good or answer.retry or reply.status == "refused":
+                return answer
+            failure, last = answer.failure or "", reply.text
+        if tries > 1:
+            answer.failure = f"{answer.failure} (asked {tries} times)"
+        return answer
+
+    async def read(self, part: Part, reply: Reply, values: Mapping[str, Any], last_try: bool) -> Answer:
+        """From a reply to a value that passes its checks, or the message that says why not."""
+        match reply.status:
+            case "error":
+                return Answer(failure=reply.error or "no answer", retry=(reply.fault or "server") in PASSING_FAULTS)
+            case "refused":
+                return Answer(failure=f"refused: {reply.text.strip()[:200] or reply.error or reply.finish or 'no reason given'}")
+            case "cut":
+                limit = part.sampling.get("max_tokens")
+                return Answer(failure="the reply was cut off by the limit of tokens"
+                              + (f" (max_tokens = {limit})" if limit else "") + "; it must be shorter")
+        try:
+            value = parse(reply.text, part.wanted, cast(Any, part.reply))
+        except Unparsed as error:
+            return Answer(failure=str(error))
+        return await self.check(part, value, values, last_try)
+
+    async def check(self, part: Part, value: Any, values: Mapping[str, Any], last_try: bool) -> Answer:
+        """Hold the checks against a value; of a list, on the last try, what passes is kept."""
+        if not part.checks or value is None:
+            return Answer(value)
+        items = value if isinstance(value, list) else [value]
+        held = await self.context.hold(part.checks, [{**values, **item} for item in items])
+        reasons = [next((text for text in each if text), None) for each in held]
+        if not any(reasons):
+            return Answer(value)
+        if isinstance(value, list) and last_try:
+            kept = [item for item, reason in zip(items, reasons, strict=True) if reason is None]
+            spoilt = [(item, reason) for item, reason in zip(items, reasons, strict=True) if reason is not None]
+            return Answer(kept, spoilt=spoilt)
+        if isinstance(value, list):
+            said = [f"item {place}: {reason}" for place, reason in enumerate(reasons, 1) if reason]
+            return Answer(failure="; ".join(said))
+        return Answer(failure=next(reason for reason in reasons if reason))
+
+    def fail(self, answer: Answer, prefix: str = "") -> None:
+        self.outcome.made.append(Made({}, "failed", prefix + (answer.failure or "no answer")))
+        self.outcome.retry = answer.retry
+
+
+def unwrapped(kind: Type | None) -> Type | None:
+    """A type without its `?`."""
+    while isinstance(kind, Optional):
+        kind = kind.of
+    return kind
+
+
+def sampling(template: Template, settings: Any) -> dict[str, Any]:
+    """Front matter of the template, then the node's own settings; the model's stand below both."""
+    own = {name: getattr(settings, name) for name in ("temperature", "top_p", "max_tokens")}
+    return {**template.sampling, **{name: value for name, value in own.items() if value is not None}}

@@ -1,0 +1,122 @@
+"""`chunk`: documents to passages that tile them, none above a budget of tokens.
+
+Where a text is cut is `engine.data.chunking`'s affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from pydantic import Field
+
+from engine.data.chunking import SMALLEST, chunk
+from engine.data.tokens import Tokenizer, TokenizerProblem, tokenizer
+from engine.kinds.base import Context, KindError, Made, Outcome, Row, RowKind, Settings
+from engine.language.kind import Problem, Role, Shape
+from engine.language.program import Node
+
+
+class ChunkSettings(Settings):
+    """Settings of `chunk`."""
+
+    size: int = Field(2_000, ge=SMALLEST, description="Tokens of a passage, at most.")
+    overlap: int = Field(
+        0, ge=0, description="Tokens of whole sentences that a passage repeats of the one before, at most."
+    )
+    column: Annotated[str, Role.COLUMN] = Field("text", description="The column that is cut.")
+    tokenizer: Annotated[str | None, Role.INPUT_PATH] = Field(
+        None,
+        description="A `tokenizer.json` to count with; an estimate that leans to the high side if absent.",
+    )
+
+
+class Chunk(RowKind):
+    """One document to its passages; see the module's docstring."""
+
+    name = "chunk"
+    settings = ChunkSettings
+    clauses = frozenset({"where", "expect"})
+    blocking = True
+
+    def own(self, shape: Shape) -> Mapping[str, str]:
+        """The passage in place of the text, its number, its place in the text, its headings and tokens."""
+        settings = cast(ChunkSettings, shape.settings)
+        before = shape.inputs[0] if shape.inputs else {}
+        if settings.column not in before:
+            known = ", ".join(f"`{name}`" for name in before)
+            raise Problem(
+                "ATK122", f"no column named `{settings.column}`", "column", f"the input has {known}"
+            )
+        if before[settings.column] != "VARCHAR":
+            raise Problem("ATK151", f"`{settings.column}` is no text that could be cut", "column")
+        if settings.overlap > settings.size // 2:
+            raise Problem("ATK151", "`overlap` must not be more than half of `size`", "overlap")
+        short = shape.name.rpartition(".")[2]
+        return {
+            settings.column: "VARCHAR",
+            f"{short}_index": "BIGINT",
+            "start": "BIGINT",
+            "stop": "BIGINT",
+            "heading": "VARCHAR",
+            "tokens": "BIGINT",
+        }
+
+    def static(self, node: Node) -> dict[str, Any]:
+        """A tokenizer counts by what is in its file, which the runtime cannot know."""
+        return super().static(node) | {"tokenizer": _stamp(node)}
+
+    def reads(self, node: Node) -> frozenset[str] | None:
+        """The text, and what a `where` names."""
+        named = {name for clause in node.of("where") for name in clause.reads}
+        return frozenset({cast(ChunkSettings, node.settings).column, *named})
+
+    def work_now(self, row: Row, context: Context) -> Outcome:
+        """The passages of one document, in order. A document without a word is rejected."""
+        node = context.node
+        settings = cast(ChunkSettings, node.settings)
+        text = row.columns[settings.column]
+        if text is None or not text.strip():
+            return Outcome([Made({}, "rejected", f"no `{settings.column}` in it")])
+        index = f"{node.name.rpartition('.')[2]}_index"
+        made = []
+        passages = chunk(text, settings.size, settings.overlap, _tokenizer(context, settings))
+        for place, passage in enumerate(passages):
+            own = {
+                settings.column: text[passage.start : passage.stop],
+                index: place,
+                "start": passage.start,
+                "stop": passage.stop,
+                "heading": passage.heading,
+                "tokens": passage.tokens,
+            }
+            made.append(Made(own))
+        return Outcome(made)
+
+
+def _tokenizer(context: Context, settings: ChunkSettings) -> Tokenizer:
+    if settings.tokenizer is None:
+        return tokenizer()
+    places = [context.root, context.program.path.parent, Path(context.node.span.path).parent]
+    found = next(
+        (place / settings.tokenizer for place in places if (place / settings.tokenizer).is_file()), None
+    )
+    try:
+        return tokenizer(found or context.root / settings.tokenizer)
+    except TokenizerProblem as error:
+        raise KindError(
+            f"`{context.node.name}`: {error}", "give the `tokenizer.json` of the model"
+        ) from error
+
+
+def _stamp(node: Node) -> str | None:
+    import hashlib
+
+    name = cast(ChunkSettings, node.settings).tokenizer
+    if name is None:
+        return None
+    for place in (Path.cwd(), Path(node.span.path).parent):
+        if (place / name).is_file():
+            return hashlib.sha256((place / name).read_bytes()).hexdigest()
+    return "missing"

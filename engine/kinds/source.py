@@ -1,0 +1,286 @@
+"""`source`: documents and rows from files.
+
+Finding, decoding and parsing is `engine.data`'s; here what was read gets its type, its
+identity and, where it does not fit, its reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Field
+
+from engine.data import files, readers
+from engine.kinds.base import Context, KindError, Made, Settings, SourceKind
+from engine.language.kind import Problem, Role, Shape
+from engine.language.types import (
+    Many,
+    Mismatch,
+    Optional,
+    Record,
+    Scalar,
+    Type,
+    describe,
+    duckdb_type,
+    validator,
+)
+
+SURE = 100  # rows without a column before it is said to be missing altogether
+
+
+class SourceSettings(Settings):
+    """Settings of `source`."""
+
+    path: Annotated[str | None, Role.INPUT_PATH] = Field(
+        None,
+        description="A file, a folder (with all below it) or a pattern such as `notes/*.md`; looked for "
+        "where the command runs, then beside the graph.",
+    )
+    hub: str | None = Field(None, description="A data set of the Hugging Face hub (not built yet).")
+    limit: int | None = Field(
+        None, gt=0, description="Only so many documents or rows, chosen by a hash: the same ones each time."
+    )
+    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet"] | None = Field(
+        None, description="How the files are read, whatever they are called."
+    )
+
+
+class Source(SourceKind):
+    """Reads files; see the module's docstring."""
+
+    name = "source"
+    settings = SourceSettings
+
+    def own(self, shape: Shape) -> Mapping[str, str]:
+        """The fields of the type, which is `T[]`."""
+        settings = cast(SourceSettings, shape.settings)
+        if settings.hub is not None:
+            raise Problem(
+                "ATK150",
+                "reading from the hub is not built yet",
+                "hub",
+                "download the data set and give its files as `path`",
+            )
+        if settings.path is None:
+            raise Problem("ATK105", f"`{shape.name}` needs `path`")
+        if not isinstance(shape.result, Many) or not isinstance(shape.result.of, Record):
+            raise Problem(
+                "ATK140",
+                "a source gives rows: `-> T[]` with T a record",
+                help="for example `-> { path: str, title: str?, text: str }[]`",
+            )
+        return {field.name: duckdb_type(field.type) for field in shape.result.of}
+
+    def signature(self, context: Context) -> Any:
+        """Name, size, time of change and inode of each file."""
+        return files.signature(self.found(context).files)
+
+    def read(self, context: Context) -> Iterable[Made]:
+        """Rows in the order of the files; of a `limit`, those with the smallest hashes."""
+        settings = cast(SourceSettings, context.node.settings)
+        found = self.found(context)
+        if found.unread:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(found.unread.items()))
+            context.say(f"{found.unread.total()} files were left out ({kinds}); {files.KNOWN} are read")
+        record = cast(Record, cast(Many, context.node.result).of)
+        reading = _Reading(context.node.name, record)
+        if settings.limit is None:
+            return reading.all(found.files)
+        return reading.sample(found.files, settings.limit)
+
+    def found(self, context: Context) -> files.Found:
+        settings = cast(SourceSettings, context.node.settings)
+        folders = [context.root, context.program.path.parent, Path(context.node.span.path).parent]
+        try:
+            return files.find(settings.path or "", folders, settings.format)
+        except files.NothingFound as error:
+            raise KindError(f"`{context.node.name}`: {error.message}", error.help) from error
+
+
+class _Reading:
+    """One pass over the files of a source."""
+
+    def __init__(self, node: str, record: Record):
+        self.node, self.record, self.validate = node, record, validator(record)
+        self.fields = {field.name: field.type for field in record}
+        self.needed = [field.name for field in record if not isinstance(field.type, Optional)]
+        self.seen: Counter[bytes] = Counter()
+
+    def all(self, found: Iterable[files.File]) -> Iterator[Made]:
+        for file in found:
+            if file.is_document:
+                yield self.document(file)
+            else:
+                yield from self.rows(file)
+
+    def sample(self, found: Iterable[files.File], limit: int) -> Iterator[Made]:
+        """The documents and rows with the smallest hashes of their identity, in their order."""
+        heap: list[tuple[int, int, Made | files.File]] = []  # smallest last: hash negated
+        failed: list[tuple[int, Made]] = []
+        order = 0
+
+        def offer(identity: str, what: Made | files.File) -> None:
+            entry = (-int.from_bytes(_digest(identity)), order, what)
+            if len(heap) < limit:
+                heapq.heappush(heap, entry)
+            elif entry > heap[0]:
+                heapq.heapreplace(heap, entry)
+
+        for file in found:
+            if file.is_document:
+                order += 1
+                offer(file.name, file)
+                continue
+            for made in self.rows(file):
+                order += 1
+                if made.fate == "ok":
+                    offer(cast(str, made.identity), made)
+                else:
+                    failed.append((order, made))
+        chosen = [(place, what) for _, place, what in heap]
+        for _, what in sorted([*chosen, *failed], key=lambda entry: entry[0]):
+            yield self.document(what) if isinstance(what, files.File) else what
+
+    # -- documents -----------------------------------------------------------------------------
+
+    def document(self, file: files.File) -> Made:
+        missing = [name for name in self.needed if name not in ("path", "title", "text")]
+        if missing:
+            raise KindError(
+                f"`{self.node}`: {file.name} is a document, which has path, title and text; "
+                f"the type also wants `{missing[0]}`",
+                "leave it out of the type, make it optional, or read rows (jsonl, csv, parquet)",
+            )
+        item = readers.document(file)
+        if item.values is None:
+            own = {"path": file.name} if "path" in self.fields else {}
+            return Made(own, "failed", f"{file.name}: {item.failure}", identity=file.name)
+        return Made({name: item.values.get(name) for name in self.fields}, identity=file.name)
+
+    # -- rows ----------------------------------------------------------------------------------
+
+    def rows(self, file: files.File) -> Iterator[Made]:
+        """Rows of one file. What lacks a column is held back until it is known whether all do."""
+        held: list[Made] | None = []
+        lacking: set[str] = set(self.needed)
+        names: set[str] = set()
+        for item in self.items(file):
+            values = self.shaped(item.values, file) if item.values is not None else None
+            made = self.row(values, item, file)
+            if held is None:
+                yield made
+                continue
+            held.append(made)
+            if item.values is not None:
+                names |= item.values.keys()
+                lacking &= {name for name in self.needed if name not in cast(dict[str, Any], values)}
+            if item.values is not None and not lacking:
+                yield from held
+                held = None
+            elif len(held) >= SURE and names:
+                self.missing(file, lacking, names)
+        if held is not None:
+            if names:
+                self.missing(file, lacking, names)
+            yield from held
+
+    def missing(self, file: files.File, lacking: set[str], names: set[str]) -> None:
+        first = next(name for name in self.needed if name in lacking)
+        there = ", ".join(f"`{name}`" for name in sorted(names)[:12])
+        raise KindError(
+            f"`{self.node}`: {file.name} has no column `{first}`; its rows have {there}",
+            f"name the columns in the type as the file does, or write `{first}: "
+            f"{describe(self.fields[first])}?` if it may be missing",
+        )
+
+    def items(self, file: files.File) -> Iterator[readers.Item]:
+        """What is in a file; where it cannot be read on, one last item says so."""
+        try:
+            yield from readers.rows(file)
+        except readers.Unreadable as error:
+            yield readers.Item(None, failure=str(error))
+
+    def row(self, values: dict[str, Any] | None, item: readers.Item, file: files.File) -> Made:
+        """One row with its type, or with the reason why it does not fit."""
+        failure = item.failure
+        if values is not None:
+            try:
+                own = self.validate(values)
+            except Mismatch as error:
+                failure = str(error)
+            else:
+                return Made(own, identity=self.identity(file, own))
+        place = f", {item.place}" if item.place else ""
+        own = {"path": file.name} if "path" in self.fields else {}
+        about = values if values is not None else failure
+        return Made(own, "failed", f"{file.name}{place}: {failure}", identity=self.identity(file, about))
+
+    def shaped(self, values: dict[str, Any], file: files.File) -> dict[str, Any]:
+        """Values as the type's validator takes them: cells of a csv are text, a parquet's are not JSON's."""
+        cells = file.format in ("csv", "tsv")
+        shaped: dict[str, Any] = {}
+        for name, value in values.items():
+            kind = self.fields.get(name)
+            if kind is None:
+                continue
+            shaped[name] = _from_cell(value, kind) if cells else _plain(value)
+        if "path" in self.fields and "path" not in values:
+            shaped["path"] = file.name
+        return shaped
+
+    def identity(self, file: files.File, content: Any) -> str:
+        """The file and the content; the same content again gets a number. Never the place in the file."""
+        import orjson
+
+        text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str)
+        key = hashlib.blake2b(file.name.encode() + b"\0" + text, digest_size=16).digest()
+        self.seen[key] += 1
+        again = self.seen[key]
+        return f"{file.name}#{key.hex()}" + (f"#{again}" if again > 1 else "")
+
+
+def _digest(identity: str) -> bytes:
+    return hashlib.blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+
+
+def _from_cell(cell: str, kind: Type) -> Any:
+    """A csv cell: empty is nothing where nothing may be, lists and records are JSON."""
+    import orjson
+
+    optional = isinstance(kind, Optional)
+    while isinstance(kind, Optional):
+        kind = kind.of
+    if cell == "" and (optional or kind not in (Scalar("str"), Scalar("path"))):
+        return None
+    if isinstance(kind, Many | Record):
+        try:
+            return orjson.loads(cell)
+        except orjson.JSONDecodeError:
+            return cell
+    return cell
+
+
+def _plain(value: Any) -> Any:
+    """Values that JSON does not know, in the form that a type can hold."""
+    import datetime
+    import decimal
+    import uuid
+
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, decimal.Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value

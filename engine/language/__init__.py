@@ -1,0 +1,54 @@
+"""The language: text of a graph to a checked program. See `check`.
+
+Nothing of the engine below is imported here: kinds are handed in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.language.kind import KindSpec
+    from engine.language.program import Program
+
+__all__ = ["check"]
+
+
+def check(
+    path: Path,
+    kinds: Mapping[str, KindSpec],
+    *,
+    values: Mapping[str, str] | None = None,
+    models: Mapping[str, str] | None = None,
+    profile: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    root: Path | None = None,
+    prompts: Sequence[Path] = (),
+    graphs: Sequence[Path] = (),
+    text: str | None = None,
+) -> Program:
+    """Check a graph file and all that it uses, and give the program that it means.
+
+    Whatever is wrong is in `Program.diagnostics`, all of it at once; nothing is raised for a
+    mistake of the author's. `values` are params as typed on the command line (`-p name=value`),
+    `models` rebind models (`-m large=small`). `prompts` and `graphs` are folders to look in, the
+    user's own first and the shipped ones last. `root` is where the command runs; paths in
+    messages are relative to it. `text` stands for the file's content where it is given.
+    """
+    from engine.language.checking import Given
+    from engine.language.checking import check as run
+
+    given = Given(
+        kinds=kinds,
+        values=values or {},
+        models=models or {},
+        profile=profile,
+        environment=os.environ if environment is None else environment,
+        root=root or Path.cwd(),
+        prompts=tuple(prompts),
+        graphs=tuple(graphs),
+    )
+    return run(Path(path), given, text)

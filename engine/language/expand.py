@@ -1,0 +1,415 @@
+"""Graph calls written out: every node of a file and of the graphs it calls, under one flat name.
+
+`chat.dialogue single_turn from pairs` becomes the nodes of `dialogue`: the one that the graph
+returns is named `single_turn`, the others `single_turn.<inner>`. Slots that are lists of records
+are tables and fill from `from` in order; the others are settings, evaluated at the call. A body
+sees its slots and its file's declarations and imports, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from engine.language import tree as ast
+from engine.language.diagnostics import Diagnostic, Span, suggestion
+from engine.language.expressions import MISSING, Expressions, Known, Scope, Wrong, wrong
+from engine.language.files import GraphFile, Loader, table_slot
+from engine.language.kind import KindSpec
+from engine.language.types import Type, accepts, describe
+
+MOST_NODES = 1_000
+
+
+@dataclass
+class TableSlot:
+    """A table handed into a graph. `path` is what the call names, in the calling scope."""
+
+    type: Type
+    path: ast.Path | None
+    outer: Instance | None
+    stands_for: str | None = None  # a node that stands for it where the graph is checked uncalled
+
+
+@dataclass
+class Instance:
+    """One scope: a file's top level, or the body of a graph at one call."""
+
+    name: str  # of the call; "" at the top
+    prefix: str  # of its nodes' names
+    file: GraphFile
+    known: Mapping[str, Known]
+    nodes: Mapping[str, ast.NodeDeclaration]
+    parent: Instance | None = None
+    call: ast.NodeDeclaration | None = None
+    graph: ast.GraphDeclaration | None = None
+    slots: dict[str, TableSlot] = field(default_factory=dict)
+    calls: dict[str, Instance] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)  # nodes whose fault was told: nothing is known of them
+    broken_slots: bool = False
+
+    @property
+    def returned(self) -> str | None:
+        """The name of the node that the graph gives back."""
+        return self.graph.returns.dotted if self.graph else None
+
+    def full(self, local: str) -> str:
+        """The name in the flat graph of a node of this scope."""
+        return self.name if self.graph and local == self.returned else self.prefix + local
+
+    def scope(self) -> Scope:
+        """What a constant may name here."""
+        inside = self.graph is not None
+
+        def hint(name: str) -> str | None:
+            if inside and name in self.file.params:
+                return f"a graph sees its slots only: add a slot `{name}` and set it at the call"
+            return None
+
+        return Scope(known=self.known, what="slot" if inside else "param", hint=hint)
+
+
+@dataclass
+class Flat:
+    """One node of the flat graph."""
+
+    name: str
+    declaration: ast.NodeDeclaration
+    home: Instance
+    kind: KindSpec
+    expects: list[tuple[ast.ClauseDeclaration, Instance]] = field(default_factory=list)  # of calls it ends
+
+
+class Expansion:
+    """The flat nodes of a file, in the order in which they are written."""
+
+    def __init__(
+        self,
+        loader: Loader,
+        kinds: Mapping[str, KindSpec],
+        expressions: Expressions,
+        report: Callable[[Diagnostic], None],
+        params_of: Callable[[GraphFile, str], Mapping[str, Known]],
+    ):
+        self.loader, self.kinds, self.expressions = loader, kinds, expressions
+        self.report, self.params_of = report, params_of
+        self.flat: dict[str, Flat] = {}
+        self.aliases: dict[str, str] = {}
+        self.imported: dict[tuple[int, str], Instance] = {}
+        self.called: set[int] = set()  # identities of the graphs that something calls
+        self.stand_ins: dict[str, Type] = {}  # tables that stand for slots of uncalled graphs
+        self.instances: list[Instance] = []
+        self.full = False
+
+    def instance(self, home: Instance) -> None:
+        """Write out all nodes of a scope and of the calls in it."""
+        self.instances.append(home)
+        for name, declaration in home.nodes.items():
+            try:
+                self.node(home, name, declaration)
+            except Wrong as error:
+                home.broken.add(name)
+                self.tell(error)
+
+    def tell(self, error: Wrong) -> None:
+        for diagnostic in error.diagnostics:
+            self.report(diagnostic)
+
+    def node(self, home: Instance, name: str, declaration: ast.NodeDeclaration) -> None:
+        kind = declaration.kind.dotted
+        graph_file, graph = self.graph(home.file, kind)
+        if graph is not None and graph_file is not None:
+            self.call(home, name, declaration, graph_file, graph)
+            return
+        if kind not in self.kinds:
+            known = {*self.kinds, *home.file.graphs, *(
+                f"{alias}.{one}" for alias, other in home.file.imports.items() for one in other.graphs
+            )}  # fmt: skip
+            raise wrong("ATK101", f"no kind named `{kind}`", declaration.kind.span, suggestion(kind, known, most=20))
+        spec = self.kinds[kind]
+        if not spec.built:
+            raise wrong("ATK119", f"`{kind}` is not built yet", declaration.kind.span)
+        if len(self.flat) >= MOST_NODES:
+            if not self.full:
+                self.full = True
+                raise wrong("ATK139", f"the graph comes to more than {MOST_NODES:,} nodes", declaration.name.span)
+            raise Wrong()
+        full = home.full(name)
+        self.flat[full] = Flat(full, declaration, home, spec, list(self.handed_on(home, name)))
+        if home.graph and name == home.returned:
+            self.aliases[home.prefix + name] = full
+
+    def graph(self, file: GraphFile, dotted: str) -> tuple[GraphFile | None, ast.GraphDeclaration | None]:
+        home, rest = file.split(dotted)
+        return home, home.graphs.get(rest) if home else None
+
+    def handed_on(self, home: Instance, name: str) -> Iterator[tuple[ast.ClauseDeclaration, Instance]]:
+        """`expect`s written at the calls that end in this node: they hold for its table."""
+        while home.graph and home.parent and home.call and name == home.returned:
+            for clause in home.call.block.clauses:
+                if clause.word.text == "expect":
+                    yield clause, home.parent
+            home, name = home.parent, home.call.name.text
+
+    # -- calls -----------------------------------------------------------------------------
+
+    def call(
+        self, home: Instance, name: str, declaration: ast.NodeDeclaration, file: GraphFile, graph: ast.GraphDeclaration
+    ) -> None:
+        above: Instance | None = home
+        while above is not None:
+            if above.graph is graph:
+                raise wrong("ATK116", f"`{declaration.kind.dotted}` calls itself", declaration.kind.span,
+                            "a graph is written out at each call, so it cannot end")  # fmt: skip
+            above = above.parent
+        if len(self.flat) >= MOST_NODES:
+            raise Wrong()
+        self.called.add(id(graph))
+        full = home.full(name)
+        child = Instance(full, home.prefix + name + ".", file, {}, {}, home, declaration, graph)
+        home.calls[name] = child
+        self.unfit(declaration)
+        self.fill(child, declaration, home)
+        self.body(child)
+        if home.graph and name == home.returned:
+            self.aliases[home.prefix + name] = full
+
+    def uncalled(self, file: GraphFile, graph: ast.GraphDeclaration) -> None:
+        """A graph that nothing calls is checked all the same, over tables as its slots say."""
+        name = f"{graph.name.text}()"
+        child = Instance(name, name + ".", file, {}, {}, None, None, graph)
+        known: dict[str, Known] = {}
+        for slot in graph.slots:
+            try:
+                type_ = self.loader.type(file, slot.type)
+            except Wrong as error:
+                self.tell(error)
+                child.broken_slots = True
+                continue
+            if table_slot(type_):
+                stand_in = f"{name}.{slot.name.text}"
+                self.stand_ins[stand_in] = type_
+                child.slots[slot.name.text] = TableSlot(type_, None, None, stand_in)
+            else:
+                known[slot.name.text] = Known(type_, MISSING)
+        child.known = known
+        self.body(child)
+
+    def unfit(self, declaration: ast.NodeDeclaration) -> None:
+        """What a call cannot have."""
+        for clause in declaration.block.clauses:
+            if clause.word.text == "until":
+                self.report(Diagnostic("ATK119", "rounds of a graph (`until`) are not built yet", clause.word.span))
+            elif clause.word.text != "expect":
+                self.report(Diagnostic("ATK113", f"a call of a graph takes no `{clause.word.text}`", clause.word.span,
+                                       "it takes settings and `expect`"))  # fmt: skip
+        for section in declaration.block.sections:
+            self.report(Diagnostic("ATK104", f"no setting of `{declaration.kind.dotted}` named `{section.name.text}`",
+                                   section.name.span))  # fmt: skip
+        if declaration.result is not None:
+            self.report(Diagnostic("ATK171", "a call takes no `->`: the graph says what it gives", declaration.result.span))
+
+    def fill(self, child: Instance, declaration: ast.NodeDeclaration, home: Instance) -> None:
+        """Give the slots their tables and values."""
+        assert child.graph is not None
+        tables: list[str] = []
+        others: dict[str, tuple[ast.ParamDeclaration, Type]] = {}
+        for slot in child.graph.slots:
+            try:
+                type_ = self.loader.type(child.file, slot.type)
+            except Wrong as error:
+                self.tell(error)
+                child.broken_slots = True
+                continue
+            if table_slot(type_):
+                tables.append(slot.name.text)
+                path = declaration.inputs[len(tables) - 1] if len(tables) <= len(declaration.inputs) else None
+                child.slots[slot.name.text] = TableSlot(type_, path, home)
+            else:
+                others[slot.name.text] = (slot, type_)
+        if not child.broken_slots:
+            self.counted(declaration, tables)
+        child.known = self.values(child, declaration, others, tables, home)
+
+    def counted(self, declaration: ast.NodeDeclaration, tables: list[str]) -> None:
+        given, kind = len(declaration.inputs), declaration.kind.dotted
+        if given > len(tables):
+            help = f"its tables are {', '.join(tables)}" if tables else "it takes none"
+            self.report(Diagnostic("ATK170", f"`{kind}` takes {_count(len(tables))}, not {given}",
+                                   declaration.inputs[len(tables)].span, help))  # fmt: skip
+        elif given < len(tables):
+            raise wrong("ATK170", f"`{kind}` takes {_count(len(tables))}, not {given}", declaration.name.span,
+                        f"name them after `from`: {', '.join(tables)}")  # fmt: skip
+
+    def values(
+        self,
+        child: Instance,
+        declaration: ast.NodeDeclaration,
+        slots: Mapping[str, tuple[ast.ParamDeclaration, Type]],
+        tables: list[str],
+        home: Instance,
+    ) -> dict[str, Known]:
+        known: dict[str, Known] = {}
+        written: dict[str, ast.Setting] = {}
+        for setting in declaration.block.settings:
+            name = setting.name.text
+            if name in written:
+                self.report(Diagnostic("ATK102", f"`{name}` is set twice", setting.name.span))
+            elif name in tables:
+                self.report(Diagnostic("ATK104", f"`{name}` is a table, not a setting", setting.name.span,
+                                       "name it after `from`"))  # fmt: skip
+            elif name not in slots and not child.broken_slots:
+                self.report(Diagnostic("ATK104", f"no setting of `{declaration.kind.dotted}` named `{name}`",
+                                       setting.name.span, suggestion(name, slots)))  # fmt: skip
+            else:
+                written[name] = setting
+        for name, (slot, type_) in slots.items():
+            value: object = MISSING
+            try:
+                if name in written:
+                    value = self.checked(written[name].value, home.scope(), name, type_)
+                elif slot.default is not None:
+                    earlier = Scope(known=dict(known), what="slot")
+                    value = self.checked(slot.default, earlier, name, type_)
+                elif describe(type_).endswith("?"):
+                    value = None
+                else:
+                    self.report(Diagnostic("ATK105", f"`{declaration.name.text}` needs `{name}`", declaration.name.span,
+                                           slot.doc))  # fmt: skip
+            except Wrong as error:
+                self.tell(error)
+            known[name] = Known(type_, value)
+        return known
+
+    def checked(self, written: ast.Expression, scope: Scope, name: str, type_: Type) -> object:
+        """The value of a constant that must have a type. Raises `Wrong`."""
+        value = self.expressions.constant(written, scope)
+        refused = accepts(type_, value)
+        if refused:
+            raise wrong("ATK111", f"`{name}` {refused}" if not refused.startswith("`") else f"`{name}`: {refused}",
+                        written.span)  # fmt: skip
+        return value
+
+    def body(self, child: Instance) -> None:
+        """The nodes of a graph's body."""
+        graph = child.graph
+        assert graph is not None
+        nodes: dict[str, ast.NodeDeclaration] = {}
+        for inner in graph.nodes:
+            taken = child.slots.keys() | nodes.keys()
+            same = next((one for one in taken if one.casefold() == inner.name.text.casefold()), None)
+            if same is not None:
+                self.report(Diagnostic("ATK102", f"`{inner.name.text}` is declared twice", inner.name.span))
+                continue
+            if self.loader.plain(inner.name):
+                self.loader.table_name(inner.name)
+            spec = self.kinds.get(inner.kind.dotted)
+            if spec is not None and top_level_only(spec):
+                self.report(Diagnostic("ATK172", f"`{inner.kind.dotted}` has its place at the top level, not in a graph",
+                                       inner.kind.span, "let the graph return its table, and write it where it is called"))  # fmt: skip
+                child.broken.add(inner.name.text)
+                continue
+            nodes[inner.name.text] = inner
+        child.nodes = nodes
+        if graph.returns.dotted not in nodes:
+            self.tell(self.no_return(graph, nodes, child))
+            child.broken_slots = True
+        self.instance(child)
+
+    def no_return(self, graph: ast.GraphDeclaration, nodes: Mapping[str, object], child: Instance) -> Wrong:
+        name = graph.returns.dotted
+        if name in child.broken:
+            return Wrong()
+        if name in child.slots:
+            return wrong("ATK103", f"`{name}` is a slot: a graph returns one of its own nodes", graph.returns.span)
+        return wrong("ATK103", f"no node named `{name}` in this graph", graph.returns.span, suggestion(name, nodes))
+
+    # -- names --------------------------------------------------------------------------------
+
+    def table(self, home: Instance, dotted: str, span: Span) -> str:
+        """The flat name of the table that a name means in a scope. Raises `Wrong`."""
+        first, _, rest = dotted.partition(".")
+        if not rest and first in home.slots:
+            return self.slot(home, first)
+        if first in home.nodes or first in home.broken:
+            found = self.below(home, dotted)
+            if found is not None:
+                return found
+        elif rest and home.graph is None and (first in home.file.imports or first in home.file.unread):
+            found = self.from_file(home, first, rest, span)
+            if found is not None:
+                return found
+        if dotted in ("calls", "runs"):
+            raise wrong("ATK103", f"no table named `{dotted}`", span,
+                        "the store keeps that one: look into it with `atk sql`, not in a graph")  # fmt: skip
+        if home.graph is not None and first in home.file.nodes:
+            help: str | None = "a graph sees its slots only: hand the table in after `from`"
+        elif "/" in dotted or dotted.rpartition(".")[2] in _FILES:
+            help = "files come in through a `source`"
+        else:
+            help = suggestion(dotted, self.visible(home))
+        raise wrong("ATK103", f"no table named `{dotted}`", span, help)
+
+    def visible(self, home: Instance) -> set[str]:
+        inner = {f"{name}.{one}" for name, child in home.calls.items() for one in child.nodes}
+        return {*home.slots, *home.nodes, *inner}
+
+    def slot(self, home: Instance, name: str) -> str:
+        slot = home.slots[name]
+        if slot.stands_for is not None:
+            return slot.stands_for
+        if slot.path is None or slot.outer is None:
+            raise Wrong()
+        return self.table(slot.outer, slot.path.dotted, slot.path.span)
+
+    def below(self, home: Instance, dotted: str) -> str | None:
+        """A node of the scope, or of a call in it: `single_turn.built`. Raises `Wrong` if broken."""
+        first, _, rest = dotted.partition(".")
+        if first in home.broken:
+            raise Wrong()
+        if rest:
+            child = home.calls.get(first)
+            return self.below(child, rest) if child and rest.partition(".")[0] in {*child.nodes, *child.broken} else None
+        child = home.calls.get(first)
+        if child is not None:
+            if child.returned is None or child.returned not in child.nodes:
+                raise Wrong()
+            return self.below(child, child.returned)
+        return home.full(first) if first in home.nodes else None
+
+    def from_file(self, home: Instance, alias: str, rest: str, span: Span) -> str | None:
+        """A node of an imported file: its pipeline becomes part of this one, under the alias."""
+        file = home.file.imported(alias)
+        if file is None or rest.partition(".")[0] not in file.nodes:
+            return None
+        made = self.imported.get((id(home), alias))
+        if made is None:
+            prefix = f"{home.prefix}{alias}."
+            if prefix.count(".") > 8:
+                raise wrong("ATK116", f"`{alias}` imports itself", span)
+            nodes = {name: node for name, node in file.nodes.items() if not self.ends(node)}
+            made = Instance("", prefix, file, self.params_of(file, prefix), nodes)
+            self.imported[id(home), alias] = made
+            self.instance(made)
+        if rest.partition(".")[0] not in made.nodes:
+            raise wrong("ATK103", f"`{alias}.{rest}` writes files: nothing can be made from it", span)
+        return self.below(made, rest)
+
+    def ends(self, node: ast.NodeDeclaration) -> bool:
+        spec = self.kinds.get(node.kind.dotted)
+        return spec is not None and (top_level_only(spec) or not spec.built)
+
+
+_FILES = ("csv", "json", "jsonl", "parquet", "txt", "md")
+
+
+def top_level_only(kind: KindSpec) -> bool:
+    """Kinds that write outside the store: `emit`, `train`."""
+    from engine.language.kind import Role
+    from engine.language.settings import roles
+
+    return kind.name == "train" or Role.OUTPUT_PATH in roles(kind.settings).values()
+
+
+def _count(number: int) -> str:
+    return {0: "no table", 1: "1 table"}.get(number, f"{number} tables")

@@ -1,0 +1,363 @@
+"""Expressions checked: names looked up, types bound by DuckDB, its silent conversions refused.
+
+An expression is over a row (clauses) or over nothing (constants). Whatever is wrong is raised
+as `Wrong`, with diagnostics at the smallest part at fault. Statements and nodes are not known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from engine.language import sqltext
+from engine.language import tree as ast
+from engine.language.binding import Binder, Unbound, spelled
+from engine.language.diagnostics import Diagnostic, Span, suggestion
+from engine.language.types import Type, duckdb_type
+
+
+class Wrong(Exception):
+    """Something is wrong; without diagnostics it only follows from what was told already."""
+
+    def __init__(self, *diagnostics: Diagnostic):
+        super().__init__("; ".join(diagnostic.message for diagnostic in diagnostics))
+        self.diagnostics = diagnostics
+
+
+def wrong(code: str, message: str, span: Span, help: str | None = None) -> Wrong:
+    return Wrong(Diagnostic(code, message, span, help))
+
+
+class Missing:
+    """Stands for the value of a param or slot that has none, which was told already."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING = Missing()
+
+
+@dataclass(frozen=True)
+class Known:
+    """A param or a slot in scope: its type, and its value or `MISSING`."""
+
+    type: Type
+    value: Any
+
+    @property
+    def sql(self) -> str:
+        """Its value as a literal; nulls, lists and objects with their type."""
+        duck = duckdb_type(self.type)
+        if self.value is MISSING or self.value is None:
+            return f"CAST(NULL AS {duck})"
+        written = sqltext.literal(self.value)
+        return f"CAST({written} AS {duck})" if isinstance(self.value, list | dict | tuple) else written
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The names that an expression may use. A column hides a param of the same name."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    known: Mapping[str, Known] = field(default_factory=dict)
+    what: str = "column"
+    code: str = "ATK122"
+    hint: Callable[[str], str | None] = lambda name: None
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A checked expression. `reads` are the columns that it names."""
+
+    sql: str
+    type: str
+    reads: frozenset[str]
+
+
+Special = Callable[[ast.Expression], Any]
+"""Gives the value of a part that has a meaning of its own, such as `env("N")`; else `NotImplemented`."""
+
+
+def not_special(node: ast.Expression) -> Any:
+    return NotImplemented
+
+
+class Expressions:
+    """Checks expressions with one DuckDB connection."""
+
+    def __init__(self, binder: Binder):
+        self.binder = binder
+
+    # -- over a row -----------------------------------------------------------------------
+
+    def compile(self, root: ast.Expression, scope: Scope, special: Special = not_special) -> Compiled:
+        """Check an expression. Raises `Wrong` with every unknown name, or the first other fault."""
+        values: dict[int, Any] = {}
+        for part in ast.walk(root):
+            value = special(part)
+            if value is not NotImplemented:
+                values[id(part)] = value
+        reads = self.names(root, scope, values)
+        return _Check(self.binder, scope, values).run(root, reads)
+
+    def names(self, root: ast.Expression, scope: Scope, values: Mapping[int, Any]) -> frozenset[str]:
+        """The columns that an expression names; every unknown name is told."""
+        reads: set[str] = set()
+        unknown: list[Diagnostic] = []
+
+        def visit(node: ast.Expression) -> None:
+            if id(node) in values:
+                return
+            if isinstance(node, ast.Name):
+                if node.name in scope.columns:
+                    reads.add(node.name)
+                elif node.name not in scope.known:
+                    unknown.append(self.unknown(node, scope))
+            for part in node.parts:
+                visit(part)
+
+        visit(root)
+        if unknown:
+            raise Wrong(*unknown)
+        return frozenset(reads)
+
+    def unknown(self, node: ast.Name, scope: Scope) -> Diagnostic:
+        help = scope.hint(node.name) or suggestion(node.name, {*scope.columns, *scope.known})
+        return Diagnostic(scope.code, f"no {scope.what} named `{node.name}`", node.span, help)
+
+    # -- constants ------------------------------------------------------------------------
+
+    def constant(self, root: ast.Expression, scope: Scope, special: Special = not_special) -> Any:
+        """The value of an expression without columns. Raises `Wrong`."""
+        value = special(root)
+        if value is not NotImplemented:
+            return value
+        match root:
+            case ast.Constant():
+                return root.value
+            case ast.String():
+                return root.value
+            case ast.Name():
+                self.names(root, scope, {})
+                found = scope.known[root.name].value
+                if found is MISSING:
+                    raise Wrong()
+                return found
+            case ast.Sequence(bracket="["):
+                return self.gathered(root.items, scope, special)
+            case ast.Object(pairs=pairs):
+                keys: dict[str, ast.Word] = {}
+                for key, _ in pairs:
+                    if key.text in keys:
+                        raise wrong("ATK102", f"`{key.text}` is given twice", key.span)
+                    keys[key.text] = key
+                values = self.gathered([inner for _, inner in pairs], scope, special)
+                return dict(zip(keys, values, strict=True))
+            case ast.Unary(operator="-", of=ast.Constant(value=int() | float() as number)) if number is not True:
+                return -number
+        return self.computed(root, scope, special)
+
+    def gathered(self, parts: Any, scope: Scope, special: Special) -> list[Any]:
+        """Values of several parts; the faults of all of them at once."""
+        values: list[Any] = []
+        told: list[Diagnostic] = []
+        failed = False
+        for part in parts:
+            try:
+                values.append(self.constant(part, scope, special))
+            except Wrong as error:
+                failed = True
+                told += error.diagnostics
+        if failed:
+            raise Wrong(*told)
+        return values
+
+    def computed(self, root: ast.Expression, scope: Scope, special: Special) -> Any:
+        compiled = self.compile(root, scope, special)
+        if any(scope.known[node.name].value is MISSING for node in ast.walk(root)
+               if isinstance(node, ast.Name) and node.name in scope.known):  # fmt: skip
+            raise Wrong()
+        try:
+            return _plain(self.binder.value(compiled.sql), root.span)
+        except Unbound as error:
+            raise wrong("ATK123", error.message, root.span, error.help) from None
+
+
+def _plain(value: Any, span: Span) -> Any:
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case Decimal():
+            return float(value)
+        case float():
+            if not math.isfinite(value):
+                raise wrong("ATK123", "this has no finite value", span)
+            return value
+        case list():
+            return [_plain(inner, span) for inner in value]
+        case dict():
+            return {str(key): _plain(inner, span) for key, inner in value.items()}
+    raise wrong("ATK123", "a constant is a number, a text, true, false, null, a list or an object", span)
+
+
+# -- types ------------------------------------------------------------------------------------
+
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
+            "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "INTEGER_LITERAL", "BIGNUM")  # fmt: skip
+_TIMES = ("DATE", "TIME", "TIMESTAMP", "INTERVAL")
+
+
+def family(type_: str) -> str | None:
+    """number, text, bool, list or object; None for what is left to DuckDB."""
+    head = type_.split("(")[0].split(" ")[0]
+    if type_.endswith("]"):
+        return "list"
+    if head in _NUMBERS:
+        return "number"
+    if head in ("VARCHAR", "STRING_LITERAL", "ENUM", "CHAR"):
+        return "text"
+    return {"BOOLEAN": "bool", "STRUCT": "object"}.get(head)
+
+
+def element(type_: str) -> str:
+    """The type of a list's elements."""
+    return type_[: type_.rindex("[")] if type_.endswith("]") else type_
+
+
+class _Check:
+    """One expression on its way through DuckDB."""
+
+    def __init__(self, binder: Binder, scope: Scope, values: Mapping[int, Any]):
+        self.binder, self.scope, self.values = binder, scope, values
+        self.types: dict[int, str] = {}
+
+    def run(self, root: ast.Expression, reads: frozenset[str]) -> Compiled:
+        for part in ast.walk(root):
+            self.form(part)
+        sql = self.sql(root)
+        try:
+            type_ = self.bind(root)
+        except Unbound as error:
+            raise self.located(root, error) from None
+        for part in ast.walk(root):
+            if id(part) not in self.values:
+                self.strict(part)
+        return Compiled(sql, {"STRING_LITERAL": "VARCHAR", '"NULL"': "INTEGER"}.get(type_, type_), reads)
+
+    def form(self, node: ast.Expression) -> None:
+        """What the grammar lets pass and no expression may be."""
+        if isinstance(node, ast.Call) and id(node) not in self.values:
+            if not isinstance(node.function, ast.Name | ast.Attribute):
+                raise wrong("ATK123", "only a name can be called", node.function.span)
+            starred = [value for _, value in node.arguments if isinstance(value, ast.Star)]
+            if starred and (node.name != "count" or len(node.arguments) != 1):
+                raise wrong("ATK123", "`*` stands in `count(*)` only", starred[0].span)
+            if node.name in ("env", "secret"):
+                raise wrong("ATK123", f"`{node.name}` has no meaning here", node.function.span,
+                            "read the environment in a param or a model")  # fmt: skip
+
+    def sql(self, node: ast.Expression) -> str:
+        def name(word: ast.Name) -> str:
+            if word.name in self.scope.columns:
+                return sqltext.identifier(word.name)
+            return self.scope.known[word.name].sql
+
+        def special(part: ast.Expression) -> str | None:
+            return sqltext.literal(self.values[id(part)]) if id(part) in self.values else None
+
+        return sqltext.expression(node, name, special)
+
+    def bind(self, node: ast.Expression) -> str:
+        if id(node) not in self.types:
+            self.types[id(node)] = self.quick(node) or self.binder.type_of(self.sql(node), self.scope.columns)
+        return self.types[id(node)]
+
+    def quick(self, node: ast.Expression) -> str | None:
+        """The type of what needs no question to DuckDB."""
+        match node:
+            case ast.Name(name=name):
+                if name in self.scope.columns:
+                    return self.scope.columns[name]
+                return duckdb_type(self.scope.known[name].type)
+            case ast.String():
+                return "STRING_LITERAL" if id(node) not in self.values else None
+        return None
+
+    def located(self, root: ast.Expression, error: Unbound) -> Wrong:
+        """The fault at the smallest part that has it on its own."""
+        node = root
+        descending = True
+        while descending:
+            descending = False
+            for part in node.parts:
+                if isinstance(part, ast.Star):
+                    continue
+                try:
+                    self.bind(part)
+                except Unbound as inner:
+                    node, error, descending = part, inner, True
+                    break
+        span = node.span
+        if error.sort == "function" and isinstance(node, ast.Call):
+            span = node.function.name.span if isinstance(node.function, ast.Attribute) else node.function.span
+        elif isinstance(node, ast.Attribute):
+            span = node.name.span
+        return wrong("ATK123", error.message, span, error.help)
+
+    # DuckDB reads "none" as a number where one is wanted, and only finds out when it runs.
+    def strict(self, node: ast.Expression) -> None:
+        match node:
+            case ast.Binary(operator="and" | "or" as operator):
+                for side in node.parts:
+                    self.wanted(side, {"bool"}, f"`{operator}` joins what is true or false")
+            case ast.Unary(operator="not", of=of):
+                self.wanted(of, {"bool"}, "`not` turns what is true or false")
+            case ast.Unary(of=of):
+                self.wanted(of, {"number"}, "`-` takes a number")
+            case ast.Binary(operator="+" | "-" | "*" | "/" | "%" as operator):
+                for side in node.parts:
+                    help = "to join texts, write `||`" if operator == "+" else None
+                    self.wanted(side, {"number"}, f"`{operator}` takes numbers", help)
+            case ast.Binary(operator="in" | "not in", left=left, right=right):
+                self.members(left, right)
+            case ast.Binary(operator="==" | "!=" | "<" | ">" | "<=" | ">=", left=left, right=right):
+                self.alike(left, right, right)
+            case ast.Call() if node.name == "if" and node.arguments:
+                self.wanted(node.arguments[0][1], {"bool"}, "`if` asks what is true or false")
+
+    def type(self, node: ast.Expression) -> str | None:
+        try:
+            return self.bind(node)
+        except Unbound:  # a part that only binds in its place, such as a lambda's
+            return None
+
+    def wanted(self, node: ast.Expression, families: set[str], said: str, help: str | None = None) -> None:
+        type_ = self.type(node)
+        found = family(type_) if type_ else None
+        if type_ and found and found not in families:
+            raise wrong("ATK123", f"{said}; this is {spelled(type_)}", node.span, help)
+
+    def members(self, left: ast.Expression, right: ast.Expression) -> None:
+        if isinstance(right, ast.Sequence):
+            for item in right.items:
+                self.alike(left, item, item)
+            return
+        type_ = self.type(right)
+        if type_ and family(type_) not in ("list", None):
+            raise wrong("ATK123", f"`in` looks into a list; this is {spelled(type_)}", right.span,
+                        "to look for a piece of text, write contains(text, piece)")  # fmt: skip
+        if type_ and family(type_) == "list":
+            self.same(self.type(left), element(type_), left.span)
+
+    def alike(self, left: ast.Expression, right: ast.Expression, at: ast.Expression) -> None:
+        self.same(self.type(left), self.type(right), at.span)
+
+    def same(self, one: str | None, other: str | None, span: Span) -> None:
+        if one and other:
+            families = family(one), family(other)
+            if None not in families and families[0] != families[1]:
+                raise wrong("ATK123", f"{spelled(one)} and {spelled(other)} cannot be compared", span)

@@ -1,0 +1,142 @@
+"""Clauses of a node: each checked over the rows that it sees, at its own moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.language import tree as ast
+from engine.language.diagnostics import Diagnostic
+from engine.language.expand import Instance
+from engine.language.expressions import Expressions, Known, Scope, Wrong, family, wrong
+from engine.language.binding import spelled
+from engine.language.kind import KindSpec
+from engine.language.program import Clause
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What clauses may name: the input's columns, the node's table, and what single words add."""
+
+    before: Mapping[str, str]
+    after: Mapping[str, str]  # the finished table, ids included
+    extra: Mapping[str, Mapping[str, str]]
+    known: Mapping[str, Known]
+    hint: Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The clauses that could be checked, and the types of the `let`s among them."""
+
+    clauses: tuple[Clause, ...]
+    lets: Mapping[str, str]
+    ok: bool
+
+
+def check_words(kind: KindSpec, name: str, written: Sequence[ast.ClauseDeclaration], report: Callable[[Diagnostic], None]) -> list[ast.ClauseDeclaration]:
+    """The clauses that a kind takes; the others are told."""
+    fitting: list[ast.ClauseDeclaration] = []
+    for clause in written:
+        word = clause.word.text
+        if word in kind.clauses:
+            fitting.append(clause)
+            continue
+        taken = ", ".join(f"`{one}`" for one in sorted(kind.clauses))
+        help = "it belongs into a `test`" if word == "given" else f"it takes {taken}" if taken else "it takes no clauses"
+        report(Diagnostic("ATK113", f"`{name}` takes no `{word}`", clause.word.span, help))
+    return fitting
+
+
+def check(
+    expressions: Expressions,
+    written: Sequence[ast.ClauseDeclaration],
+    rows: Rows,
+    report: Callable[[Diagnostic], None],
+) -> Checked:
+    """Check clauses in the order written: a `let` is in scope of all that follow it."""
+    lets: dict[str, str] = {}
+    made: list[Clause] = []
+    ok = True
+    hidden: set[str] = set()  # lets whose type an error hides: what names them stays silent
+    for clause in written:
+        try:
+            if clause.name is not None and clause.word.text == "let":
+                unfit(clause.name, lets, hidden)
+            made.append(one(expressions, clause, rows, lets, hidden))
+        except Wrong as error:
+            ok = False
+            if clause.name is not None:
+                hidden.add(clause.name.text)
+            for diagnostic in error.diagnostics:
+                report(diagnostic)
+    return Checked(tuple(made), lets, ok)
+
+
+def unfit(name: ast.Word, lets: Mapping[str, str], hidden: set[str]) -> None:
+    if name.text in lets or name.text in hidden:
+        raise wrong("ATK102", f"`{name.text}` is declared twice", name.span)
+
+
+def one(
+    expressions: Expressions,
+    clause: ast.ClauseDeclaration,
+    rows: Rows,
+    lets: dict[str, str],
+    hidden: set[str],
+) -> Clause:
+    word = clause.word.text
+    columns = {**(rows.after if word == "expect" else {**rows.before, **lets}), **rows.extra.get(word, {})}
+    if hidden & {node.name for node in ast.walk(clause.value) if isinstance(node, ast.Name)}:
+        raise Wrong()
+
+    def hint(name: str) -> str | None:
+        if (said := rows.hint(name)) is not None:
+            return said
+        if name in rows.extra.get("check", {}):
+            return f"the reply is not there yet at `{word}`"
+        if name.endswith("_id") and name in rows.after:
+            return "ids are for queries and `expect`"
+        return "a `let` has no meaning in `expect`" if name in lets else None
+
+    compiled = expressions.compile(clause.value, Scope(columns, rows.known, hint=hint))
+    aggregate = called(clause.value) and expressions.binder.aggregates(compiled.sql, columns)
+    if aggregate and word != "expect":
+        raise wrong("ATK124", f"an aggregate has no meaning in a `{word}`, which looks at one row", clause.value.span,
+                    "`expect` looks at the whole table")  # fmt: skip
+    if word == "let":
+        assert clause.name is not None
+        lets[clause.name.text] = compiled.type
+    elif family(compiled.type) not in ("bool", None) or compiled.type == "UUID":
+        raise wrong("ATK125", f"a `{word}` is true or false; this is {spelled(compiled.type)}", clause.value.span)
+    return Clause(
+        word=word,
+        name=clause.name.text if clause.name else None,
+        sql=compiled.sql,
+        reads=compiled.reads,
+        otherwise=clause.otherwise,
+        text=" ".join(clause.value.text.split()),
+        aggregate=aggregate,
+        span=clause.value.span,
+    )
+
+
+def called(root: ast.Expression) -> bool:
+    """Whether any function is called: only then can there be an aggregate."""
+    return any(isinstance(part, ast.Call) for part in ast.walk(root))
+
+
+def of_calls(
+    expressions: Expressions,
+    expects: Sequence[tuple[ast.ClauseDeclaration, Instance]],
+    rows: Rows,
+    report: Callable[[Diagnostic], None],
+) -> Checked:
+    """`expect`s that were written at calls, each with what its place knows."""
+    made: list[Clause] = []
+    ok = True
+    for clause, home in expects:
+        checked = check(expressions, [clause], Rows(rows.before, rows.after, {}, home.known, rows.hint), report)
+        made += checked.clauses
+        ok &= checked.ok
+    return Checked(tuple(made), {}, ok)

@@ -1,0 +1,197 @@
+"""What the settings of a node mean: each role's way from an expression to a value.
+
+One `Meanings` serves one block (a node's, or a section's in it) and keeps what it found there:
+the template, the models, the expressions over rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from engine.language import tree as ast
+from engine.language.diagnostics import Diagnostic, Span, suggestion
+from engine.language.expand import Expansion, Flat, Instance
+from engine.language.expressions import Expressions, Scope, Wrong, wrong
+from engine.language.kind import Role
+from engine.language.program import Clause
+from engine.language.templates import Template, TemplateProblem
+from engine.language.templates import load as load_template
+
+
+class Models(Protocol):
+    """Where models are looked up."""
+
+    def use(self, home: Instance, name: str, span: Span, asked: bool) -> str:
+        """The model's key in the program. Raises `Wrong`."""
+        ...
+
+
+@dataclass
+class Surroundings:
+    """What a block's settings may name. `columns` is None where an earlier error hides them."""
+
+    flat: Flat
+    columns: Mapping[str, str] | None
+    hint: Callable[[str], str | None]
+    inputs: Sequence[str]  # flat names
+    written: Sequence[str]  # the same, as they are written
+    ancestors: Sequence[str] | None  # of the first input, itself included
+    skipped: bool
+
+
+@dataclass
+class Meanings:
+    """The settings of one block, evaluated by their roles."""
+
+    around: Surroundings
+    expressions: Expressions
+    expansion: Expansion
+    models: Models
+    prompts: Callable[[Instance], Sequence[Path]]
+    shown: Callable[[Path], str]
+    template: Template | None = None
+    template_span: Span | None = None
+    rows: dict[str, Clause] = field(default_factory=dict)
+
+    def evaluate(self, setting: ast.Setting, role: Role | None) -> Any:
+        """The value of a setting. Raises `Wrong`."""
+        match role:
+            case Role.COLUMN:
+                return self.columns(setting.value)
+            case Role.TABLE:
+                return self.ancestor(setting.value)
+            case Role.TABLES:
+                return self.by_input(setting.value)
+            case Role.MODEL:
+                return self.model(setting.value)
+            case Role.TEMPLATE:
+                return self.prompt(setting.value)
+            case Role.QUERY:
+                return setting.value.value if isinstance(setting.value, ast.String) else self.constant(setting.value)
+            case Role.ROW:
+                return self.row(setting)
+        return self.constant(setting.value)
+
+    def constant(self, written: ast.Expression) -> Any:
+        scope = self.around.flat.home.scope()
+        known = self.around.columns or {}
+
+        def hint(name: str) -> str | None:
+            if (said := scope.hint(name)) is not None:
+                return said
+            if name in known:
+                return "settings are known before there are rows: they cannot read a column"
+            return suggestion(name, scope.known) or f'if a text is meant, write "{name}"'
+
+        inner = Scope(known=scope.known, what=scope.what, hint=hint)
+        return self.expressions.constant(written, inner)
+
+    def columns(self, written: ast.Expression) -> Any:
+        if isinstance(written, ast.Sequence):
+            return [self.column(item) for item in written.items]
+        return self.column(written)
+
+    def column(self, written: ast.Expression) -> Any:
+        """A column's name, bare or as a text; a param may hold it."""
+        known, home = self.around.columns, self.around.flat.home
+        if isinstance(written, ast.Name) and (known is None or written.name in known or written.name not in home.known):
+            name = written.name
+        else:
+            name = self.constant(written)
+            if not isinstance(name, str):
+                return name
+        if known is not None and name not in known:
+            raise wrong("ATK122", f"no column named `{name}`", written.span, self.around.hint(name) or suggestion(name, known))
+        return name
+
+    def name(self, written: ast.Expression) -> Any:
+        """A dotted name, bare or as a text."""
+        if isinstance(written, ast.Name) and written.name in self.around.flat.home.known:
+            return self.constant(written)
+        return ast.dotted(written) or self.constant(written)
+
+    def ancestor(self, written: ast.Expression) -> Any:
+        name = ast.dotted(written) or self.constant(written)
+        if not isinstance(name, str):
+            return name
+        found = self.expansion.table(self.around.flat.home, name, written.span)
+        above = self.around.ancestors
+        if above is None:
+            raise Wrong()
+        if found not in above:
+            help = f"its rows come from {', '.join(above[:6])}" if above else None
+            raise wrong("ATK103", f"`{name}` is no ancestor of the input", written.span, help)
+        return found
+
+    def by_input(self, written: ast.Expression) -> Any:
+        """An object whose keys are inputs, by their flat names."""
+        if not isinstance(written, ast.Object):
+            return self.constant(written)
+        made: dict[str, Any] = {}
+        told: list[Diagnostic] = []
+        failed = False
+        for key, value in written.pairs:
+            try:
+                made[self.input(key, made)] = self.constant(value)
+            except Wrong as error:
+                failed = True
+                told += error.diagnostics
+        if failed:
+            raise Wrong(*told)
+        return made
+
+    def input(self, key: ast.Word, given: Mapping[str, object]) -> str:
+        around = self.around
+        if key.text not in around.written:
+            raise wrong("ATK103", f"`{key.text}` is no input of `{around.flat.declaration.name.text}`", key.span,
+                        suggestion(key.text, around.written))  # fmt: skip
+        if len(around.inputs) != len(around.written):
+            raise Wrong()
+        found = around.inputs[around.written.index(key.text)]
+        if found in given:
+            raise wrong("ATK102", f"`{key.text}` is given twice", key.span)
+        return found
+
+    def model(self, written: ast.Expression) -> Any:
+        name = self.name(written) if not isinstance(written, ast.Constant) else self.constant(written)
+        if not isinstance(name, str):
+            return name
+        return self.models.use(self.around.flat.home, name, written.span, not self.around.skipped)
+
+    def prompt(self, written: ast.Expression) -> Any:
+        name = self.constant(written)
+        if not isinstance(name, str):
+            return name
+        try:
+            self.template = load_template(name, self.prompts(self.around.flat.home))
+        except TemplateProblem as problem:
+            raise Wrong(self.unusable(problem, written.span)) from None
+        self.template_span = written.span
+        return name
+
+    def unusable(self, problem: TemplateProblem, span: Span) -> Diagnostic:
+        if problem.path is None:
+            return Diagnostic("ATK130", problem.message, span, problem.help)
+        shown = self.shown(Path(problem.path))
+        at = Span(shown, problem.line or 1, problem.column or 1)
+        return Diagnostic("ATK131", f"{shown}: {problem.message}", span, problem.help, ((at, "in the prompt file"),))
+
+    def row(self, setting: ast.Setting) -> str | None:
+        """An expression over a row, kept as a clause. Its SQL is the value; null means none."""
+        written = setting.value
+        if isinstance(written, ast.Constant) and written.value is None:
+            return None
+        around = self.around
+        if around.columns is None:
+            raise Wrong()
+        scope = Scope(around.columns, around.flat.home.known, hint=around.hint)
+        compiled = self.expressions.compile(written, scope)
+        if self.expressions.binder.aggregates(compiled.sql, around.columns):
+            raise wrong("ATK124", "an aggregate has no meaning over one row", written.span)
+        self.rows[setting.name.text] = Clause(
+            setting.name.text, None, compiled.sql, compiled.reads, None, written.text, False, written.span
+        )
+        return compiled.sql

@@ -1,0 +1,210 @@
+"""Read the text of a graph file: its statements, and every syntax error in it at once.
+
+After an error reading goes on at the next statement: the next line that starts with a letter
+in the first column. What a name means is not asked here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+
+from engine.language.build import Builder
+from engine.language.diagnostics import Diagnostic, Span
+from engine.language.grammar import parser
+from engine.language.lexing import Docs, comments, statement_starts
+from engine.language.tree import Statement, Text
+
+if TYPE_CHECKING:
+    from lark import Token, Tree
+
+DEEPEST = 120  # levels of nesting; far beyond what anyone reads, far below Python's own limit
+SPELLED = {
+    "NAME": "a name", "STRING": "a string", "TEXT": "a string", "NUMBER": "a number",
+    "LBRACE": "`{`", "RBRACE": "`}`", "LSQB": "`[`", "RSQB": "`]`", "LPAR": "`(`", "RPAR": "`)`",
+    "EQUAL": "`=`", "COLON": "`:`", "COMMA": "`,`", "DOT": "`.`", "VBAR": "`|`", "QMARK": "`?`",
+    "MINUS": "`-`", "STAR": "`*`", "__ANON_0": "`->`",
+}  # fmt: skip
+MOST_SUGGESTIONS = 4
+RESERVED = frozenset(
+    {"where", "let", "check", "keep", "expect", "until", "else", "and", "or", "not", "in", "true", "false", "null"}
+)
+OPENERS = frozenset({"use", "param", "type", "model", "profile", "graph", "test"})
+
+
+@dataclass(frozen=True)
+class Source:
+    """One parsed file: the statements that could be read, and what is wrong with the others."""
+
+    text: Text
+    statements: tuple[Statement, ...]
+    doc: str | None
+    errors: tuple[Diagnostic, ...]
+
+
+def parse(text: str, path: str = "<text>") -> Source:
+    """Parse a whole file. `text` has `\\n` line ends and no byte order mark."""
+    return _Reader(Text(path, text)).read()
+
+
+class _Reader:
+    def __init__(self, text: Text):
+        self.text = text
+        self.docs = Docs(text, comments(text))
+        self.statements: list[Statement] = []
+        self.errors: list[Diagnostic] = []
+
+    def read(self) -> Source:
+        try:
+            trees = parser().parse(self.text.text).children
+        except UnexpectedInput:
+            self.read_in_pieces()
+        else:
+            self.build(trees, 0)
+        first = self.first_line()
+        return Source(self.text, tuple(self.statements), self.docs.head(first), tuple(self.errors))
+
+    def first_line(self) -> int:
+        starts = statement_starts(self.text)
+        return starts[0] + 1 if starts else len(self.text.lines) + 1
+
+    def read_in_pieces(self) -> None:
+        """Statement by statement, so that one mistake does not hide another."""
+        starts = statement_starts(self.text)
+        if not starts or self.text.text[: self.text.starts[starts[0]]].strip():
+            starts.insert(0, 0)
+        at = 0
+        while at < len(starts):
+            at += self.read_piece(starts, at)
+
+    def read_piece(self, starts: list[int], at: int) -> int:
+        """Read the statement that starts at line `starts[at]`; how many starts it took."""
+        begin = self.text.starts[starts[at]]
+        found: UnexpectedInput | None = None
+        # A statement may hold lines that start in the first column: try to go on beyond them.
+        for more in range(1, min(len(starts) - at, 12) + 1):
+            beyond = starts[at + more] if at + more < len(starts) else len(self.text.lines)
+            piece = self.text.text[begin : self.text.starts[beyond]]
+            try:
+                self.build(parser().parse(piece).children, begin)
+            except UnexpectedInput as error:
+                found = found or error
+                if not _ended(error):
+                    break
+            else:
+                return more
+        assert found is not None
+        self.errors.append(self.explain(found, starts, at))
+        return 1
+
+    def build(self, trees: list[Tree[Token]] | list[Token], offset: int) -> None:
+        builder = Builder(self.text, self.docs, offset, self.errors.append)
+        for tree in trees:
+            if (deep := _too_deep(tree)) is not None:
+                self.errors.append(
+                    Diagnostic("ATK006", "this is nested too deeply", builder.span(deep), "break it into parts")
+                )
+            else:
+                self.statements.append(builder.statement(tree))  # type: ignore[arg-type]
+
+    # -- what went wrong ------------------------------------------------------------------
+
+    def explain(self, error: UnexpectedInput, starts: list[int], at: int) -> Diagnostic:
+        begin = self.text.starts[starts[at]]
+        if isinstance(error, UnexpectedCharacters):
+            return self.bad_character(begin + (error.pos_in_stream or 0))
+        assert isinstance(error, UnexpectedToken)
+        if _ended(error):
+            return self.unclosed(error, starts, at)
+        token = error.token
+        offset = begin + (token.start_pos or 0)
+        span = self.text.span(offset, offset + len(str(token).split("\n")[0]))
+        shown = str(token).split("\n")[0]
+        accepts = error.accepts or error.expected
+        if token.type == "RBRACE" and offset == begin:
+            return Diagnostic("ATK001", "`}` closes nothing", span)
+        if str(token) in RESERVED and "NAME" in accepts:
+            help = f"write it in backticks to use it as a name: `` `{token}` ``"
+            return Diagnostic("ATK003", f"`{token}` is a reserved word", span, help)
+        if str(token) in OPENERS and "NAME" in accepts and "LBRACE" not in accepts:
+            help = f"write it in backticks to use it as a name: `` `{token}` ``"
+            return Diagnostic("ATK003", f"`{token}` opens a statement", span, help)
+        if token == "=" and "COLON" in accepts:
+            return Diagnostic("ATK004", "a shape takes `:`, a setting takes `=`", span)
+        if token == "=" and "COMPARE" in accepts:
+            return Diagnostic("ATK004", "`=` gives a value; to compare, write `==`", span)
+        if token == ":" and "EQUAL" in accepts:
+            return Diagnostic("ATK004", "a setting takes `=`, a shape takes `:`", span)
+        return Diagnostic("ATK001", f"`{shown}` is unexpected here", span, _expected(accepts))
+
+    def bad_character(self, at: int) -> Diagnostic:
+        found = self.text.text[at]
+        span = self.text.span(at)
+        if found == "'":
+            return Diagnostic("ATK001", "`'` means nothing here", span, "strings take double quotes")
+        if found == '"':
+            line_end = self.text.starts[span.line] - 1
+            return Diagnostic("ATK002", "this string is not closed", self.text.span(at, line_end),
+                              'a `"` is missing; a text of several lines stands between `"""` and `"""`')  # fmt: skip
+        if found == "`":
+            return Diagnostic("ATK002", "this backtick has no partner on its line", span)
+        if found == "<" or found == "!":
+            return Diagnostic("ATK001", f"`{found}` is unexpected here", span)
+        help = {";": "statements end by themselves", "$": "params are named without `$` outside of queries",
+                "&": "write `and`", "\t": None}.get(found)  # fmt: skip
+        shown = found if found.isprintable() else f"U+{ord(found):04X}"
+        return Diagnostic("ATK001", f"`{shown}` means nothing here", span, help)
+
+    def unclosed(self, error: UnexpectedToken, starts: list[int], at: int) -> Diagnostic:
+        """The statement ends too early: in a block, or in the middle of a line."""
+        row = starts[at]
+        beyond = starts[at + 1] if at + 1 < len(starts) else None
+        begin = self.text.starts[row]
+        if "RBRACE" in (error.accepts or ()):
+            where = f"before line {beyond + 1}" if beyond is not None else "at the end of the file"
+            return Diagnostic("ATK002", "this block is not closed", self.line_span(row), f"a `}}` is missing {where}")
+        piece = self.text.text[begin : self.text.starts[beyond if beyond is not None else len(self.text.lines)]]
+        code = _without_comments(piece, begin, self.docs)
+        last = begin + max(len(code.rstrip()), 1)
+        return Diagnostic("ATK001", "this statement is not finished", self.text.span(last - 1, last),
+                          _expected(error.accepts or error.expected))  # fmt: skip
+
+    def line_span(self, row: int) -> Span:
+        start = self.text.starts[row]
+        line = self.text.lines[row]
+        comment = self.docs.by_line.get(row + 1)
+        code = line[: comment.column] if comment else line
+        return self.text.span(start, start + max(len(code.rstrip()), 1))
+
+
+def _ended(error: UnexpectedInput) -> bool:
+    return isinstance(error, UnexpectedToken) and error.token.type == "$END"
+
+
+def _expected(accepts: set[str]) -> str | None:
+    names = sorted({SPELLED.get(name, f"`{name.lower()}`") for name in accepts if name != "$END"})
+    if not names or len(names) > MOST_SUGGESTIONS:
+        return None
+    return f"expected {names[0]}" if len(names) == 1 else f"expected {', '.join(names[:-1])} or {names[-1]}"
+
+
+def _without_comments(piece: str, begin: int, docs: Docs) -> str:
+    """The piece with its comments as spaces, so that its last word can be found."""
+    for comment in comments(Text("", piece)):
+        piece = piece[: comment.start] + " " * len(comment.text) + piece[comment.start + len(comment.text) :]
+    return piece
+
+
+def _too_deep(tree: Tree[Token] | Token) -> Tree[Token] | None:
+    """The first part that lies deeper than `DEEPEST`. No recursion: that is the point."""
+    waiting = [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        if not hasattr(node, "children"):
+            continue
+        if depth > DEEPEST and not node.meta.empty:
+            return node
+        waiting += [(child, depth + 1) for child in node.children]  # type: ignore[misc]
+    return None

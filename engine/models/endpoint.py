@@ -1,0 +1,194 @@
+"""One HTTP endpoint: its address, its connections, its key, its limits.
+
+Sends bytes and gives bytes back. Knows nothing of messages, types or replies, and is the only
+place that ever holds a key; models of a graph that ask the same endpoint share one of these.
+"""
+
+from __future__ import annotations
+
+import base64
+import ssl
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib import request
+
+import aiohttp
+from yarl import URL
+
+from engine.language.program import ModelSpec
+from engine.models.faults import Failure
+from engine.models.limits import Limits
+
+CONNECT_TIMEOUT = 10.0  # seconds
+LIST_TIMEOUT = 5.0  # seconds, for the list of models, which only makes a message better
+KEEP_ALIVE = 60.0  # seconds
+FILES_BESIDE = 512  # open files that are not connections: the store, documents, the process's own
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class NoKey(Exception):
+    """The environment does not hold the key that the model names."""
+
+    def __init__(self, failure: Failure):
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: the status, the headers, the body with the key blanked out."""
+
+    status: int
+    headers: Mapping[str, str]
+    payload: bytes
+
+
+def normalised(base_url: str) -> URL:
+    """The address that calls are counted under: no credentials, no trailing slash, no default port.
+
+    A base_url that was copied with `/chat/completions` at its end means the part before it.
+    """
+    url = URL(base_url.strip())
+    path = url.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
+    return url.with_user(None).with_path(path or "/").with_query(url.query) if url.host else url
+
+
+class Endpoint:
+    """Connections to one base_url, for one key.
+
+    `users` counts the models that share it: the last one to close it gives the connections
+    back. It can be used again afterwards.
+    """
+
+    def __init__(self, spec: ModelSpec, environment: Mapping[str, str]):
+        base = URL((spec.base_url or "").strip())
+        self.url = normalised(spec.base_url or "")
+        self.chat = self._under("chat/completions")
+        self.models = self._under("models")
+        self.host = self.url.host_port_subcomponent or str(self.url)
+        self.limits = Limits(spec.parallel, spec.rpm, spec.tpm)
+        self.takes_schema: bool | None = None
+        self.users = 0
+        self._spec = spec
+        self._environment = environment
+        self._login = (base.user, base.password or "") if base.user else None
+        self._session: aiohttp.ClientSession | None = None
+        self._hidden: tuple[bytes, ...] = ()
+        self._hidden_always: tuple[bytes, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.url})"
+
+    async def post(self, payload: bytes, patience: aiohttp.ClientTimeout) -> Answer:
+        """Send a request for a completion. Raises what aiohttp raises, and `NoKey`."""
+        session = self._session or self._open()
+        async with session.post(self.chat, data=payload, timeout=patience, allow_redirects=False) as answer:
+            content = await answer.read()
+            return Answer(answer.status, answer.headers, self._blank(content, answer.status))
+
+    async def get_models(self) -> Answer:
+        """Ask for the list of models. Raises what aiohttp raises, and `NoKey`."""
+        session = self._session or self._open()
+        patience = aiohttp.ClientTimeout(total=LIST_TIMEOUT)
+        async with session.get(self.models, timeout=patience, allow_redirects=False) as answer:
+            content = await answer.read()
+            return Answer(answer.status, answer.headers, self._blank(content, answer.status))
+
+    async def close(self) -> None:
+        """One user less; the last one closes the connections."""
+        self.users -= 1
+        if self.users <= 0 and self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+    def _under(self, path: str) -> URL:
+        return self.url.with_path(f"{self.url.path.rstrip('/')}/{path}").with_query(self.url.query)
+
+    def _open(self) -> aiohttp.ClientSession:
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "atk"}
+        hidden: list[str] = []
+        if self._spec.secret is not None:
+            key = self._key(self._spec.secret)
+            headers["Authorization"] = f"Bearer {key}"
+            hidden.append(key)
+        elif self._login is not None:
+            login = base64.b64encode(":".join(self._login).encode()).decode()
+            headers["Authorization"] = f"Basic {login}"
+            hidden += [self._login[1], login]
+        # A short word such as "EMPTY" stands for no key at many local servers, and may well
+        # stand in a reply by itself: replies are data, and only long keys are taken out there.
+        self._hidden = tuple(word.encode() for word in hidden if len(word) >= 4)
+        self._hidden_always = tuple(word for word in self._hidden if len(word) >= 16)
+        raise_file_limit(self._spec.parallel + FILES_BESIDE)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                keepalive_timeout=KEEP_ALIVE,
+                ssl=certificates() if self.url.scheme == "https" else True,
+            ),
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=proxy_of(self.url, self._environment),
+        )
+        return self._session
+
+    def _key(self, name: str) -> str:
+        key = self._environment.get(name, "").strip()
+        if not key:
+            message = f"no key for {self.host}: {name} is not set in the environment. Set it to your key."
+            raise NoKey(Failure("authentication", message))
+        if not key.isascii() or not key.isprintable():
+            message = f"the key in {name} has characters that no key has: was it copied whole?"
+            raise NoKey(Failure("authentication", message))
+        return key
+
+    def _blank(self, payload: bytes, status: int) -> bytes:
+        for word in self._hidden_always if status == 200 else self._hidden:
+            if word in payload:
+                payload = payload.replace(word, b"***")
+        return payload
+
+
+def proxy_of(url: URL, environment: Mapping[str, str]) -> str | None:
+    """The proxy that the environment names for an address, if any.
+
+    Looked up once: aiohttp's `trust_env` does it for every request. A proxy cannot reach this
+    machine's own loopback, so that none is used for it.
+    """
+    host = url.host or ""
+    name = f"{url.scheme}_proxy"
+    proxy = environment.get(name) or environment.get(name.upper())
+    if not proxy or host in LOOPBACK:
+        return None
+    spared = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    if request.proxy_bypass_environment(host, {"no": spared}):  # type: ignore[attr-defined]
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def certificates() -> ssl.SSLContext:
+    """The system's certificates; certifi's where the system has none and certifi is there."""
+    paths = ssl.get_default_verify_paths()
+    if not (paths.cafile or paths.capath):
+        try:
+            import certifi
+        except ImportError:
+            pass
+        else:
+            return ssl.create_default_context(cafile=certifi.where())
+    return ssl.create_default_context()
+
+
+def raise_file_limit(wanted: int) -> None:
+    """Let this process open as many files as it may, where the limit is below `wanted`."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (ValueError, OSError):  # some systems name a hard limit that they do not grant
+            return

@@ -1,0 +1,248 @@
+"""How much may be asked of one endpoint at a time, and who goes first.
+
+Places with a priority queue, concurrency that finds itself, pauses that the endpoint asks
+for, requests and tokens a minute, and a circuit breaker. Knows nothing of HTTP or messages;
+belongs to one event loop and needs no lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.models.base import Fault
+from engine.models.faults import Failure
+
+Outcome = Literal["ok", "limited", "failed"]
+
+DECREASE = 0.75
+NEAR_CEILING = 0.9  # from here on growth is slow: this is about where it was too much before
+SLOW_GROWTH = 0.1
+BREAKING: frozenset[Fault] = frozenset({"authentication", "model", "transport"})
+BREAKS_AFTER = 8  # calls in a row
+COOL_DOWN = 30.0  # seconds until one call may try whether the endpoint is back
+
+
+class Broken(Exception):
+    """The endpoint is taken to be dead; `failure` is what it died of."""
+
+    def __init__(self, failure: Failure):
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+@dataclass(slots=True)
+class Place:
+    """The right to have one request under way. `turn` keeps its order for the next try."""
+
+    turn: int
+    generation: int
+    tokens: int
+    probe: bool
+
+
+class Bucket:
+    """A token bucket: `per_minute`, of which a second's worth can be taken at once.
+
+    It may be overdrawn by one taker, who could otherwise wait for ever when it wants more than
+    the bucket holds; those who follow wait until the debt is paid.
+    """
+
+    __slots__ = ("_at", "_level", "_rate", "_size")
+
+    def __init__(self, per_minute: float, now: float):
+        self._rate = per_minute / 60
+        self._size = max(1.0, self._rate)
+        self._level = self._size
+        self._at = now
+
+    def delay(self, amount: float, now: float) -> float:
+        """Seconds until `amount` can be taken."""
+        self._level = min(self._size, self._level + (now - self._at) * self._rate)
+        self._at = now
+        missing = min(amount, self._size) - self._level
+        return missing / self._rate if missing > 1e-9 else 0.0
+
+    def take(self, amount: float) -> None:
+        """Take; negative amounts are given back."""
+        self._level -= amount
+
+
+class Limits:
+    """The limits of one endpoint.
+
+    `parallel` places; the highest priority goes first, then the lowest turn. When the endpoint
+    says that it is too much, the places become fewer by a quarter, once for all the requests
+    that were under way together; each round of successes gives one back, until `parallel`.
+    `rpm` and `tpm` are requests and tokens a minute. `clock` gives seconds and never goes back.
+    """
+
+    def __init__(
+        self,
+        parallel: int,
+        rpm: float | None = None,
+        tpm: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.parallel = max(1, parallel)
+        self.in_flight = 0
+        self._clock = clock
+        self._allowed = float(self.parallel)
+        self._ceiling = math.inf
+        self._generation = 0
+        self._turns = itertools.count()
+        self._queue: list[tuple[float, int, int, asyncio.Future[Place], bool]] = []
+        self._paused_until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        now = clock()
+        self._requests = Bucket(rpm, now) if rpm else None
+        self._tokens = Bucket(tpm, now) if tpm else None
+        self._failures = 0
+        self._broken: Failure | None = None
+        self._try_at = 0.0
+        self._probing = False
+
+    @property
+    def limit(self) -> int:
+        """Requests that may be under way now: `parallel`, or fewer where that was too much."""
+        return int(self._allowed)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a place."""
+        return sum(not future.done() for _, _, _, future, _ in self._queue)
+
+    @property
+    def broken(self) -> Failure | None:
+        """Why the circuit is open, if it is."""
+        return self._broken
+
+    async def acquire(self, priority: float = 0.0, turn: int | None = None, tokens: int = 0) -> Place:
+        """Wait for a place; every place is given back by `release`.
+
+        `turn` is that of an earlier try of the same call, which keeps its order. Raises
+        `Broken` at once, or while waiting, when the circuit opens.
+        """
+        probe = self._admit()
+        turn = next(self._turns) if turn is None else turn
+        if not self._queue and self._delay(tokens) == 0.0:
+            return self._grant(turn, tokens, probe)
+        future: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._queue, (-priority, turn, tokens, future, probe))
+        self._dispatch()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self.release(future.result(), "failed")
+            elif probe:
+                self._probing = False
+            raise
+
+    def release(self, place: Place, outcome: Outcome, tokens: int | None = None) -> None:
+        """Give a place back and say how it went; `tokens` is what the call really took."""
+        self.in_flight -= 1
+        if place.probe:
+            self._probing = False
+        if outcome == "ok":
+            self._failures = 0
+            self._broken = None
+            self._grow()
+        elif outcome == "limited" and place.generation == self._generation:
+            self._generation += 1
+            self._ceiling = self._allowed
+            self._allowed = max(1.0, self._allowed * DECREASE)
+        if self._tokens is not None and tokens is not None:
+            self._tokens.take(tokens - place.tokens)
+        if self._queue:
+            self._dispatch()
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody go for so long: the endpoint asked for it."""
+        self._paused_until = max(self._paused_until, self._clock() + seconds)
+
+    def failed(self, failure: Failure) -> None:
+        """A call has failed for good. Too many in a row open the circuit for all who wait."""
+        if failure.fault not in BREAKING:
+            return
+        self._failures += 1
+        if self._failures < BREAKS_AFTER:
+            return
+        self._broken = failure
+        self._try_at = self._clock() + COOL_DOWN
+        queue, self._queue = self._queue, []
+        for _, _, _, future, probe in queue:
+            if probe:
+                self._probing = False
+            if not future.done():
+                future.set_exception(Broken(failure))
+
+    def _admit(self) -> bool:
+        """Whether this call is the one that tries if a dead endpoint is back."""
+        if self._broken is None:
+            return False
+        if self._probing or self._clock() < self._try_at:
+            raise Broken(self._broken)
+        self._probing = True
+        return True
+
+    def _grow(self) -> None:
+        if self._allowed < self.parallel:
+            step = 1.0 if self._allowed < self._ceiling * NEAR_CEILING else SLOW_GROWTH
+            self._allowed = min(float(self.parallel), self._allowed + step / self._allowed)
+
+    def _delay(self, tokens: int) -> float:
+        """Seconds until the next may go; infinite when that needs a place to come free."""
+        if self.in_flight >= int(self._allowed):
+            return math.inf
+        if not self._paused_until and self._requests is None and self._tokens is None:
+            return 0.0
+        now = self._clock()
+        delay = max(0.0, self._paused_until - now)
+        if delay == 0.0:
+            self._paused_until = 0.0
+        if self._requests is not None:
+            delay = max(delay, self._requests.delay(1, now))
+        if self._tokens is not None:
+            delay = max(delay, self._tokens.delay(tokens, now))
+        return delay
+
+    def _grant(self, turn: int, tokens: int, probe: bool) -> Place:
+        self.in_flight += 1
+        if self._requests is not None:
+            self._requests.take(1)
+        if self._tokens is not None:
+            self._tokens.take(tokens)
+        return Place(turn, self._generation, tokens, probe)
+
+    def _dispatch(self) -> None:
+        while self._queue:
+            _, turn, tokens, future, probe = self._queue[0]
+            if future.done():  # given up while it waited
+                heapq.heappop(self._queue)
+                continue
+            delay = self._delay(tokens)
+            if delay > 0.0:
+                if delay < math.inf:
+                    self._wake_in(delay)
+                return
+            heapq.heappop(self._queue)
+            future.set_result(self._grant(turn, tokens, probe))
+
+    def _wake_in(self, delay: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + delay:
+                return  # it comes first, looks, and sets the next one
+            self._timer.cancel()
+        self._timer = loop.call_later(delay, self._woken)
+
+    def _woken(self) -> None:
+        self._timer = None
+        self._dispatch()

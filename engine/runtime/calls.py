@@ -1,0 +1,177 @@
+"""Every reply a run gets: from the memo where it is known, else for money, and never twice.
+
+One request is paid once: two rows that ask the same at the same time share the reply. What
+was paid is written to `calls` before anything is made of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from engine.kinds.base import Row
+from engine.models.base import Model, Reply, Request, Status
+from engine.runtime.events import NodeProgress
+
+if TYPE_CHECKING:
+    from engine.store.records import Memo
+    from engine.store.store import Store
+
+
+class Stopping(Exception):
+    """The run winds down: nothing new is asked."""
+
+
+class Unpaid(Exception):
+    """In a dry run: this reply would have to be paid for."""
+
+
+class Calls:
+    """Asks models through the memo; one instance a run."""
+
+    def __init__(
+        self,
+        store: Store,
+        open_model: Callable[[str], Model],
+        graph: str,
+        dry: bool,
+        max_cost: float | None = None,
+    ):
+        self.store, self.open_model, self.graph, self.dry, self.max_cost = store, open_model, graph, dry, max_cost
+        self.models: dict[str, Model] = {}
+        self.flying: dict[bytes, asyncio.Future[Reply]] = {}
+        self.asked: set[bytes] = set()  # paid for in this run, so known even where the store was empty before
+        self.lookups: dict[bytes, asyncio.Future[Reply | None]] = {}
+        self.looking = False
+        self.remembers = store.has_calls
+        self.stopping: str | None = None
+        self.on_cap: Callable[[float], None] | None = None
+        self.spent = 0.0
+
+    def model(self, name: str) -> Model:
+        """The model of that name in the graph, opened at first use."""
+        if name not in self.models:
+            self.models[name] = self.open_model(name)
+        return self.models[name]
+
+    async def ask(
+        self, progress: NodeProgress, name: str, request: Request, row: Row, role: str, attempt: int, depth: int
+    ) -> tuple[Reply, bytes]:
+        """A reply and its key. Raises `Stopping`, and `Unpaid` in a dry run."""
+        model = self.model(name)
+        key = model.key(request)
+        flying = self.flying.get(key)
+        if flying is not None:
+            reply = await asyncio.shield(flying)
+            progress.cached += 1
+            return reply, key
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.flying[key] = future
+        try:
+            known = await self.known(key)
+            if known is not None:
+                progress.cached += 1
+                future.set_result(known)
+                return known, key
+            reply = await self.pay(progress, model, request, key, row, role, attempt, depth)
+            future.set_result(reply)
+            return reply, key
+        except BaseException as error:
+            if not future.done():
+                future.set_exception(error if isinstance(error, Stopping | Unpaid) else Stopping(str(error)))
+                future.exception()  # whoever shares it hears of it; nobody may
+            raise
+        finally:
+            del self.flying[key]
+
+    async def pay(
+        self, progress: NodeProgress, model: Model, request: Request, key: bytes, row: Row, role: str, attempt: int, depth: int
+    ) -> Reply:
+        if self.dry:
+            tokens_in, tokens_out = model.estimate(request)
+            price = model.spec.price
+            progress.calls += 1
+            progress.tokens_in += tokens_in
+            progress.tokens_out += tokens_out
+            progress.cost += (tokens_in * price.get("input", 0.0) + tokens_out * price.get("output", 0.0)) / 1e6
+            raise Unpaid
+        if self.stopping is not None:
+            raise Stopping(self.stopping)
+        progress.in_flight += 1
+        try:
+            reply = await model.call(request, float(depth))
+        finally:
+            progress.in_flight -= 1
+        self.asked.add(key)
+        progress.calls += 1
+        progress.tokens_in += reply.tokens_in
+        progress.tokens_out += reply.tokens_out
+        progress.cost += reply.cost
+        self.spent += reply.cost
+        self.store.log([self.record(progress.name, model, request, key, row, role, attempt, reply)])
+        if self.max_cost is not None and self.spent >= self.max_cost and self.on_cap is not None:
+            self.on_cap(self.spent)
+        return reply
+
+    def record(
+        self, node: str, model: Model, request: Request, key: bytes, row: Row, role: str, attempt: int, reply: Reply
+    ) -> Any:
+        from engine.store.records import CallRecord
+
+        spec = model.spec
+        return CallRecord(
+            key=key, graph=self.graph, node=node, row=row.id, role=role, attempt=attempt, sample=request.sample,
+            model=spec.model, endpoint=spec.base_url or spec.provider, request=model.body(request).decode(),
+            status=reply.status, reply=reply.text, thoughts=reply.thoughts, finish=reply.finish, error=reply.error,
+            fault=reply.fault, tokens_in=reply.tokens_in, tokens_out=reply.tokens_out,
+            tokens_cached=reply.tokens_cached, tokens_thought=reply.tokens_thought, cost=reply.cost, ms=reply.ms,
+            http_attempts=reply.attempts, at=datetime.now(UTC),
+        )
+
+    # -- the memo ---------------------------------------------------------------------------
+
+    async def known(self, key: bytes) -> Reply | None:
+        """The remembered reply. Look-ups of many rows are answered by one query."""
+        if not self.remembers and key not in self.asked:
+            return None
+        future = self.lookups.get(key)
+        if future is None:
+            future = self.lookups[key] = asyncio.get_running_loop().create_future()
+            if not self.looking:
+                self.looking = True
+                self.task = asyncio.get_running_loop().create_task(self.look())
+        return await future
+
+    async def look(self) -> None:
+        try:
+            await asyncio.sleep(0)  # let the rows of one batch ask together
+            while self.lookups:
+                wanted, self.lookups = self.lookups, {}
+                try:
+                    found = await asyncio.to_thread(self.store.known, list(wanted))
+                    replies = {key: _reply(memo) for key, memo in found.items()}
+                except BaseException as error:
+                    for future in wanted.values():
+                        if not future.done():
+                            future.set_exception(error)
+                    continue
+                for key, future in wanted.items():
+                    if not future.done():
+                        future.set_result(replies.get(key))
+        finally:
+            self.looking = False
+
+    async def close(self) -> None:
+        """Give connections back."""
+        for model in self.models.values():
+            await model.close()
+
+
+def _reply(memo: Memo) -> Reply:
+    """A remembered reply: it costs nothing, and it is no error, for those are not remembered."""
+    return Reply(
+        status=cast(Status, memo.status), text=memo.reply or "", thoughts=memo.thoughts, finish=memo.finish,
+        error=memo.error,
+    )

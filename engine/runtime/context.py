@@ -1,0 +1,48 @@
+"""What a kind sees of the engine while it works on one node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.kinds.base import Row
+from engine.language.program import Node, Program
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from engine.runtime.station import Station
+
+
+class NodeContext:
+    """Implements `engine.kinds.base.Context`."""
+
+    def __init__(self, station: Station):
+        engine = station.engine
+        self.station, self.engine = station, engine
+        self.node: Node = station.node
+        self.program: Program = engine.program
+        self.root: Path = engine.options.root
+        self.out: Path = engine.options.out
+        self.seed: int = engine.seed
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Rows of a query over the tables that the node may name. Blocking; on a cursor of its own."""
+        return self.engine.query(self.node, sql, parameters)
+
+    def rows(self, name: str) -> Iterator[Row]:
+        """Finished rows of a node's table in canonical order."""
+        return self.engine.rows_of(name)
+
+    def counts(self, name: str) -> Mapping[str, int]:
+        """Rows of a node's table by what became of them."""
+        return self.engine.store.counts(name)
+
+    def wrote(self, path: Path, rows: int) -> None:
+        """Tell the run of a file that was written."""
+        self.station.wrote(path, rows)
+
+    def say(self, text: str) -> None:
+        """Tell the author something."""
+        self.station.publish_note(text)

@@ -1,0 +1,379 @@
+"""A run of a whole graph: one station a node, all at work at once, rows flowing between them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from engine.kinds.base import Kind, KindError, Row, RowKind
+from engine.language.program import Node, Program
+from engine.runtime.calls import Calls, Stopping
+from engine.runtime.events import Changed, Event, Listener, NodeProgress, Note, RunStatus, Started, Summary
+from engine.runtime.gates import Gates
+from engine.runtime.groups import GroupStation, Scopes
+from engine.runtime.rows import RowStation, window_of
+from engine.runtime.sources import SourceStation
+from engine.runtime.statics import models_of, parts_of
+from engine.runtime.station import Station
+from engine.runtime.tables import TableStation
+from engine.store.records import TableSpec
+from engine.store.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a graph is planned or run. Paths are absolute."""
+
+    root: Path  # where the command runs; relative sources are looked for here first
+    store: Path
+    out: Path  # beneath which files are written
+    command: str = ""  # as typed, without secrets: for `runs`
+    fail_fast: bool = False  # the first failed row stops the run
+    max_failures: str | None = None  # "50" rows or "2%" of a node's rows stop the run
+    max_cost: float | None = None  # USD; at this much nothing new is asked
+
+
+class Engine:
+    """Runs a checked program once, for real or dry; see `execute` and `plan` in this package."""
+
+    def __init__(self, program: Program, options: Options, kinds: Mapping[str, Kind], store: Store,
+                 listener: Listener | None = None, dry: bool = False):
+        self.program, self.options, self.kinds, self.store, self.dry = program, options, kinds, store, dry
+        self.listener = listener
+        self.gates, self.scopes = Gates(), Scopes()
+        self.calls = Calls(store, self.open_model, program.name, dry, options.max_cost)
+        self.calls.on_cap = lambda spent: self.stop(f"--max-cost reached: {spent:.4f} USD spent")
+        seed = program.params.get("seed")
+        self.seed = seed.value if seed is not None and isinstance(seed.value, int) else 0
+        self.run_number = 0
+        self.endpoints: dict[Any, Any] = {}  # connections and limits, shared by models of one endpoint
+        self.stations: dict[str, Station] = {}
+        self.stopping: str | None = None
+        self.interrupted = False
+        self.expectation: str | None = None
+        self.notes: list[Note] = []
+        self.errors: list[tuple[str, str | None]] = []
+        self.crashes: list[str] = []
+
+    # -- setting up --------------------------------------------------------------------------------
+
+    def describe(self) -> None:
+        """Tell the store of every table of this graph."""
+        specs = []
+        for node in self.program.nodes.values():
+            inputs = tuple(self.behind(name) for name in node.inputs)
+            specs.append(TableSpec(
+                graph=self.program.name, node=node.name, kind=node.kind, ancestors=node.ancestors, own=node.own,
+                visible={name: (column.type, column.owner) for name, column in node.columns.items()},
+                inputs=inputs, passes=inputs[0] if node.skipped else None,
+            ))
+        self.store.describe(self.program.name, specs, self.program.aliases)
+
+    def behind(self, name: str) -> str:
+        """The node whose rows a name stands for: a skipped node lets its input's pass."""
+        while self.program.nodes[name].skipped:
+            name = self.program.nodes[name].inputs[0]
+        return name
+
+    def build(self) -> None:
+        """A station for every node, joined by channels."""
+        for node in self.program.nodes.values():
+            if node.skipped:
+                continue
+            station = self.station(node)
+            station.upstream = [self.stations[name] for name in dict.fromkeys(map(self.behind, node.inputs))]
+            station.depth = 1 + max((one.depth for one in station.upstream), default=0)
+            if isinstance(station, RowStation):
+                station.upstream[0].downstream.append(station.inbox)
+            self.stations[node.name] = station
+        for station in self.stations.values():
+            if isinstance(station, GroupStation):
+                self.watch(station)
+
+    def station(self, node: Node) -> Station:
+        kind = self.kinds[node.kind].working(node)
+        parts = parts_of(self.program, node, kind)
+        match kind.flow:
+            case "source":
+                return SourceStation(self, node, kind, parts)
+            case "row":
+                parallel = [self.program.models[name].parallel for name in models_of(node, kind)]
+                return RowStation(self, node, cast(RowKind, kind), parts, window_of(max(parallel, default=16)))
+            case "group":
+                return GroupStation(self, node, kind, parts)
+            case "table":
+                return TableStation(self, node, kind, parts)
+
+    def watch(self, group: GroupStation) -> None:
+        """Let a gather close its groups early where only row-wise nodes lie before it."""
+        path: list[str] = []
+        station = group.upstream[0]
+        while station.node.name != group.by:
+            if not isinstance(station, RowStation):
+                return
+            path.insert(0, station.node.name)
+            station = station.upstream[0]
+        if path:
+            self.scopes.watch(group, group.by, path)
+
+    async def look(self) -> None:
+        """What of the stored rows stands, whatever this run does."""
+        for station in self.stations.values():
+            if isinstance(station, SourceStation):
+                await station.look()
+                station.stable = station.unchanged()
+            elif isinstance(station, RowStation):
+                state = station.state
+                station.stable = state is not None and state.static == station.static and station.upstream[0].stable
+            else:
+                station.stable = station.same and all(
+                    one.stable and one.same and one.changed_run <= (station.state.complete_run if station.state else 0)
+                    for one in station.upstream
+                )
+
+    def open_model(self, name: str) -> Any:
+        from engine.models import open_model
+
+        return open_model(self.program.models[name], os.environ, self.endpoints)
+
+    def types_in_scope(self, station: Station) -> tuple[dict[str, str], dict[str, str]]:
+        """Columns of a row-wise node's input with its `let`s, and the same under what it adds."""
+        from engine.runtime.gates import Expressions
+
+        source = self.program.nodes[station.upstream[0].node.name]
+        before = {name: column.type for name, column in source.columns.items()}
+        lets = station.node.of("let")
+        if lets:
+            expressions = Expressions()
+            for clause in lets:
+                before[str(clause.name)] = expressions.type_of(clause.sql, before)
+        return before, {**before, **station.node.own}
+
+    # -- running -------------------------------------------------------------------------------------
+
+    async def run(self) -> Summary:
+        """Everything, to the end, to a stop or to an error; the summary says which."""
+        started = time.monotonic()
+        self.describe()
+        params = {name: param.value for name, param in self.program.params.items()}
+        self.run_number = self.store.begin(self.program.name, params, self.options.command)
+        summary: Summary | None = None
+        try:
+            self.build()
+            self.tell(Started(self.run_number, self.program.name, self.progress, tuple(model_notes(self.program, self.kinds))))
+            await self.look()
+            with self.signals():
+                await self.stations_at_work()
+            summary = await self.summarize(started)
+            return summary
+        finally:
+            await self.calls.close()
+            status = summary.status if summary else "failed"
+            self.store.end(self.run_number, status, {
+                "calls": sum(one.calls for one in self.progress.values()),
+                "cost": sum(one.cost for one in self.progress.values()),
+                "nodes": {name: one.rows for name, one in self.progress.items()},
+            })
+            await self.store.flush()
+
+    async def stations_at_work(self) -> None:
+        tasks = [asyncio.create_task(station.run(), name=name) for name, station in self.stations.items()]
+        broken: asyncio.Future[Any] = asyncio.create_task(self.store.broken())
+        everything: asyncio.Future[Any] = asyncio.gather(*tasks)
+        try:
+            await asyncio.wait({everything, broken}, return_when=asyncio.FIRST_COMPLETED)
+            if not everything.done():  # the store cannot write any more
+                self.stop(str(broken.result()))
+                everything.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await everything
+            if broken.done() and not broken.cancelled():
+                raise broken.result()
+        except asyncio.CancelledError:
+            self.interrupted = True
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            broken.cancel()
+
+    async def summarize(self, started: float) -> Summary:
+        results = {station.result for station in self.stations.values()}
+        failed_rows = sum(one.failed for one in self.progress.values())
+        status: RunStatus = "done"
+        if self.expectation is not None:
+            status = "expectation"
+        elif self.interrupted:
+            status = "interrupted"
+        elif "failed" in results or "stopped" in results or failed_rows or self.errors:
+            status = "failed"
+        return Summary(
+            run=self.run_number, graph=self.program.name, status=status, seconds=time.monotonic() - started,
+            progress=self.progress, files=[entry for station in self.stations.values() for entry in station.files],
+            notes=self.notes, errors=self.errors, store=self.options.store,
+        )
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """Ctrl-C once: finish what is in flight and stop. Twice: stop now."""
+        loop = asyncio.get_running_loop()
+        main = asyncio.current_task()
+
+        def interrupt() -> None:
+            if self.interrupted and main is not None:
+                main.cancel()
+            self.interrupted = True
+            self.stop("interrupted; what is in flight is being finished (once more to stop now)")
+
+        installed = []
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, interrupt)
+                installed.append(number)
+        try:
+            yield
+        finally:
+            for number in installed:
+                loop.remove_signal_handler(number)
+
+    # -- stopping ------------------------------------------------------------------------------------
+
+    def stop(self, reason: str) -> None:
+        """Nothing new is asked from here on; rows in flight are finished and kept."""
+        if self.stopping is None:
+            self.stopping = self.calls.stopping = reason
+            self.note(Note(None, reason))
+            for station in self.stations.values():
+                if isinstance(station, RowStation):
+                    station.inbox.filled.set()
+
+    def heed(self) -> None:
+        """Raise `Stopping` when the run winds down."""
+        if self.stopping is not None:
+            raise Stopping(self.stopping)
+
+    def failed_row(self, station: RowStation) -> None:
+        """A row failed: has the author said that this is enough?"""
+        failed = sum(one.failed for one in self.progress.values())
+        if self.options.fail_fast:
+            self.stop(f"--fail-fast: a row of `{station.node.name}` failed")
+        limit = self.options.max_failures
+        if limit is None or self.stopping:
+            return
+        if limit.endswith("%"):
+            seen = max(station.progress.rows_in, 1)
+            if seen >= 20 and station.progress.failed > seen * float(limit[:-1]) / 100:
+                self.stop(f"--max-failures {limit}: {station.progress.failed} of {seen} rows of `{station.node.name}`")
+        elif failed > int(limit):
+            self.stop(f"--max-failures {limit}: {failed} rows failed")
+
+    async def expectations(self, station: Station) -> str | None:
+        """The first `expect` that the finished table does not meet, in words."""
+        for clause in station.node.of("expect"):
+            held, said = await asyncio.to_thread(self.expect, station.node, clause)
+            if not held:
+                return said
+        return None
+
+    def expect(self, node: Node, clause: Any) -> tuple[bool, str]:
+        view = self.store.view(node.name)
+        cursor = self.store.cursor()
+        try:
+            if clause.aggregate:
+                value = cursor.execute(f"SELECT ({clause.sql}) FROM {view}").fetchall()[0][0]
+                return value is True, clause.otherwise or f"`expect {clause.text}` does not hold"
+            wrong, all_rows = cursor.execute(
+                f"SELECT count(*) FILTER (WHERE ({clause.sql}) IS NOT TRUE), count(*) FROM {view}"
+            ).fetchall()[0]
+            said = clause.otherwise or f"`expect {clause.text}` does not hold"
+            return wrong == 0, f"{said} ({wrong} of {all_rows} rows)"
+        finally:
+            cursor.close()
+
+    def expectation_failed(self, station: Station, failure: str) -> None:
+        self.expectation = failure
+        self.error(f"`{station.node.name}` is not as expected: {failure}", f'look into it with `atk sql "FROM {station.node.name}"`')
+        self.stop(f"an expectation of `{station.node.name}` failed")
+
+    # -- telling -------------------------------------------------------------------------------------
+
+    @property
+    def progress(self) -> dict[str, NodeProgress]:
+        return {name: station.progress for name, station in self.stations.items()}
+
+    def tell(self, event: Event) -> None:
+        if self.listener is not None:
+            self.listener(event)
+
+    def changed(self, progress: NodeProgress) -> None:
+        self.tell(Changed(progress))
+
+    def note(self, note: Note) -> None:
+        self.notes.append(note)
+        self.tell(note)
+
+    def error(self, message: str, help: str | None) -> None:
+        if (message, help) not in self.errors:
+            self.errors.append((message, help))
+
+    def raise_errors(self) -> None:
+        """In a dry run: what would stop the run stops the plan."""
+        if self.errors:
+            raise KindError(*self.errors[0])
+
+    def crash(self, node: str, error: BaseException) -> None:
+        """A fault of our own: one line for the user, the traceback for `--debug`."""
+        self.crashes.append("".join(traceback.format_exception(error)))
+        self.error(f"`{node}` met a fault of atk's own: {type(error).__name__}: {error}", "run again with --debug and report it")
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    def query(self, node: Node, sql: str, parameters: Mapping[str, Any] | None) -> pa.Table:
+        """A query over the tables that a node may name, each under the name it has there."""
+        cursor = self.store.cursor()
+        try:
+            schema = f'"scope of {node.name}"'
+            cursor.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
+            for name, table in node.tables.items():
+                quoted = ".".join(f'"{part}"' for part in name.split(".")[-1:])
+                cursor.execute(f"CREATE OR REPLACE VIEW memory.{schema}.{quoted} AS FROM {self.store.view(self.behind(table))}")
+            cursor.execute(f"SET search_path = 'memory.{schema},memory.main'")
+            if parameters:
+                return cursor.sql(sql, params=dict(parameters)).to_arrow_table()
+            return cursor.sql(sql).to_arrow_table()
+        finally:
+            cursor.close()
+
+    def rows_of(self, name: str, within: tuple[str, Sequence[bytes]] | None = None) -> Iterator[Row]:
+        """Finished rows of a table in canonical order; `within` narrows to some ids of an ancestor."""
+        for batch in self.store.ordered(self.behind(name), within):
+            for entry in batch:
+                yield Row(*entry)
+
+
+def model_notes(program: Program, kinds: Mapping[str, Kind]) -> list[str]:
+    """What the author should know of the models that this graph asks."""
+    used: dict[str, list[str]] = {}
+    for node in program.nodes.values():
+        if not node.skipped:
+            for name in models_of(node, kinds[node.kind]):
+                if program.models[name].provider == "offline":
+                    used.setdefault(name, []).append(node.name)
+    if not used:
+        return []
+    return [
+        f"{', '.join(f'`{name}`' for name in used)} {'is' if len(used) == 1 else 'are'} the offline stand-in: it makes the graph "
+        "run without a key, from the words of your documents; it is no measure of quality. "
+        "Set ATK_BASE_URL, ATK_MODEL and ATK_API_KEY to use a real model."
+    ]

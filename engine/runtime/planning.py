@@ -1,0 +1,182 @@
+"""What a run would do and cost, found by running dry.
+
+The whole engine runs on a store that forgets (`Store.open(mode="plan")`): files are read,
+passages cut, prompts rendered and looked up, and where a reply would have to be paid for it
+is counted instead. So the first frontier is exact. What lies beyond it is estimated, from the
+figures of earlier runs where there are any, and marked so.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+from engine.kinds.prompt import is_many, row_record
+from engine.language.types import Many, Optional, Record, Type
+from engine.runtime.engine import Engine, model_notes
+from engine.runtime.events import NodePlan, Plan
+from engine.runtime.groups import GroupStation
+from engine.runtime.rows import RowStation
+from engine.runtime.statics import models_of
+from engine.runtime.station import Station
+
+if TYPE_CHECKING:
+    from engine.language.program import Node
+
+FAN_OUT = 4.0
+"""Rows that a `T[]` is taken to give where no earlier run has shown it."""
+TEXT_TOKENS = 40
+"""Tokens that a text field of a reply is taken to have where no earlier run has shown it."""
+COLUMN_CHARACTERS = 400
+"""Characters of a text column that no row shows yet."""
+
+
+def made_plan(engine: Engine) -> Plan:
+    """The plan, after the engine has run dry."""
+    guesses = Guesses(engine)
+    nodes = [guesses.line(station) for station in engine.stations.values()]
+    notes = (*model_notes(engine.program, engine.kinds), *(note.text for note in engine.notes))
+    return Plan(engine.program.name, tuple(nodes), notes)
+
+
+class Guesses:
+    """Numbers for what the dry run could not reach."""
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self.coming: dict[str, float] = {}  # rows that a node will add beyond those known
+        self.lengths: dict[tuple[str, str], float] = {}
+
+    def line(self, station: Station) -> NodePlan:
+        node, progress = station.node, station.progress
+        unknown = sum(self.coming[one.node.name] for one in station.upstream)
+        calls, tokens_in, tokens_out, cost = progress.calls, progress.tokens_in, progress.tokens_out, progress.cost
+        asks = models_of(node, station.kind)
+        if asks and unknown:
+            more, each_in, each_out, price = self.calls_for(station, unknown)
+            calls += math.ceil(more)
+            tokens_in += round(more * each_in)
+            tokens_out += round(more * each_out)
+            cost += price
+        self.coming[node.name] = self.rows_to_come(station, unknown)
+        rows = round(progress.rows + self.coming[node.name])
+        model = self.engine.program.models[asks[0]] if asks else None
+        return NodePlan(
+            name=node.name, kind=node.kind, mark=self.mark(station), rows=rows,
+            cached=progress.cached if asks else None, to_call=calls if asks else None,
+            tokens=(tokens_in, tokens_out) if asks else None, cost=cost if asks else None,
+            estimated=bool(unknown) if asks else station.estimated,
+            rows_estimated=bool(unknown or station.missing or station.estimated),
+            why=self.why(station), model=f"{model.name} ({model.model})" if model else None,
+        )
+
+    def rows_to_come(self, station: Station, unknown: float) -> float:
+        undecided = unknown + station.missing
+        if isinstance(station, RowStation):
+            return undecided * self.fan_out(station)
+        if isinstance(station, GroupStation):
+            ancestors = self.engine.stations.get(station.by)
+            most = ancestors.progress.rows + self.coming.get(station.by, 0) if ancestors else undecided
+            return max(0.0, min(undecided, most - station.progress.rows))
+        if station.estimated:
+            whole = sum(one.progress.rows + self.coming[one.node.name] for one in station.upstream)
+            return max(0.0, whole - station.progress.rows)
+        return 0.0
+
+    def fan_out(self, station: Station) -> float:
+        known = station.info.get("fan_out")
+        if known is not None:
+            return float(known)
+        return FAN_OUT if is_many(station.node.result) else 1.0
+
+    def calls_for(self, station: Station, rows: float) -> tuple[float, float, float, float]:
+        """Calls, tokens in and out of each, and the price of all, for rows that nobody has seen."""
+        figures = station.info.get("figures")
+        if figures:
+            each, tokens_in, tokens_out = figures["calls"], figures["tokens_in"], figures["tokens_out"]
+        elif station.progress.calls and station.missing:
+            each = station.progress.calls / station.missing
+            tokens_in = station.progress.tokens_in / station.progress.calls
+            tokens_out = station.progress.tokens_out / station.progress.calls
+        else:
+            votes, quorum = getattr(station.node.settings, "votes", 1), getattr(station.node.settings, "quorum", 0.5)
+            each = float(min(votes, math.floor(votes * quorum) + 1))
+            tokens_in, tokens_out = self.tokens_in(station.node), float(reply_tokens(station.node.result))
+        price = self.engine.program.models[models_of(station.node, station.kind)[0]].price
+        calls = rows * each
+        cost = calls * (tokens_in * price.get("input", 0.0) + tokens_out * price.get("output", 0.0)) / 1e6
+        return calls, tokens_in, tokens_out, cost
+
+    def tokens_in(self, node: Node) -> float:
+        """Length of the prompt with typical columns in it; a token is taken as four characters."""
+        if node.template is None:
+            return 0.0
+        characters = float(len(node.template.path.read_text(encoding="utf-8")))
+        for name in node.template.reads:
+            column = node.columns.get(name)
+            if column is not None and "VARCHAR" in column.type:
+                characters += self.length(column.owner, name)
+        return characters / 4
+
+    def length(self, owner: str, column: str) -> float:
+        """Mean length of a column over the rows that are known, in characters."""
+        if (owner, column) not in self.lengths:
+            found: Any = None
+            if owner in self.engine.stations and self.engine.stations[owner].progress.rows:
+                cursor = self.engine.store.cursor()
+                try:
+                    view = self.engine.store.view(owner)
+                    found = cursor.execute(f'SELECT avg(length("{column}"::VARCHAR)) FROM {view}').fetchall()[0][0]
+                finally:
+                    cursor.close()
+            self.lengths[owner, column] = float(found) if found is not None else float(COLUMN_CHARACTERS)
+        return self.lengths[owner, column]
+
+    def mark(self, station: Station) -> Literal["=", "~", ">", "+"]:
+        if station.result == "unchanged":
+            return "="
+        if station.state is None:
+            return "+"
+        return ">" if station.state.static == station.static else "~"
+
+    def why(self, station: Station) -> str:
+        mark = self.mark(station)
+        if mark == "=":
+            return ""
+        if mark == "+":
+            return "new"
+        if mark == "~":
+            return f"{', '.join(station.edited()) or 'its own part'} changed"
+        changed = [
+            one.node.name for one in station.upstream
+            if one.result != "unchanged" and (one.changed or one.estimated or one.missing)
+        ]
+        if changed:
+            return f"follows {', '.join(changed)}"
+        if not station.upstream:
+            return "what it reads changed"
+        if station.info.get("retry"):
+            return f"{station.info['retry']} rows to try again"
+        return "was not finished" if station.state is not None and not station.state.complete else "its input changed"
+
+
+def reply_tokens(kind: Type | None) -> int:
+    """A guess at the length of a reply of a type."""
+    record = row_record(kind)
+    if record is None:
+        return TEXT_TOKENS
+    one = sum(_field_tokens(entry.type) for entry in record)
+    return round(one * (FAN_OUT if is_many(kind) else 1))
+
+
+def _field_tokens(kind: Type) -> int:
+    match kind:
+        case Many(of):
+            return round(_field_tokens(of) * FAN_OUT)
+        case Optional(of):
+            return _field_tokens(of)
+        case Record(fields):
+            return sum(_field_tokens(entry.type) for entry in fields)
+        case _:
+            return TEXT_TOKENS if getattr(kind, "name", "") == "str" else 4
+

@@ -1,0 +1,262 @@
+"""One node at work in a run: what all kinds of stations share.
+
+A station takes rows, makes rows, writes them and hands them on. Which station a node gets
+depends on its kind's `flow`; see `rows`, `groups`, `tables` and `sources` beside this file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from engine.kinds.base import Kind, KindError, Made, Row
+from engine.language.program import Node
+from engine.runtime.calls import Stopping
+from engine.runtime.channel import Channel
+from engine.runtime.events import NodeProgress, Note, Wrote
+from engine.runtime.statics import static_of
+from engine.store.keys import fingerprint
+from engine.store.records import NodeState, Stored
+
+if TYPE_CHECKING:
+    from engine.runtime.engine import Engine
+
+Result = Literal["done", "unchanged", "stopped", "failed", "expectation"]
+
+
+class Station:
+    """Base of the stations. `run` is called once, as a task of its own."""
+
+    def __init__(self, engine: Engine, node: Node, kind: Kind, parts: Mapping[str, str]):
+        self.engine, self.node, self.kind, self.parts = engine, node, kind, parts
+        self.static = static_of(parts)
+        self.store = engine.store
+        self.keeps = kind.keeping(node.settings)
+        self.progress = NodeProgress(node.name, node.kind)
+        self.upstream: list[Station] = []
+        self.downstream: list[Channel] = []
+        self.depth = 0
+        self.state: NodeState | None = engine.store.state(node.name)
+        self.finished = asyncio.Event()
+        self.result: Result | None = None
+        self.missing = 0  # dry run: input rows whose outcome would have to be paid for
+        self.estimated = False  # dry run: what comes out is not all that will
+        self.changed = False
+        self.info: dict[str, Any] = dict(self.state.info) if self.state else {}
+        self.files: list[tuple[Path, int]] = []
+        self.stable = False  # its rows in the store stand as they are, whatever this run does upstream
+
+    # -- what a run knows before it starts -------------------------------------------------
+
+    @property
+    def same(self) -> bool:
+        """Its own part is as it was when it last completed."""
+        return self.state is not None and self.state.static == self.static and self.state.complete
+
+    def unchanged(self) -> bool:
+        """Level one of the memo: nothing that it depends on changed since it last completed."""
+        if not self.same or self.state is None or self.info.get("retry"):
+            return False
+        done = self.state.complete_run
+        return all(
+            station.result in ("unchanged", "done") and not station.estimated and station.changed_run <= done
+            for station in self.upstream
+        ) and self.inputs_are_the_same()
+
+    def inputs_are_the_same(self) -> bool:
+        return self.info.get("inputs") == [station.node.name for station in self.upstream]
+
+    @property
+    def changed_run(self) -> int:
+        """The last run in which any of its rows changed."""
+        return self.engine.run_number if self.changed else (self.state.changed_run if self.state else 0)
+
+    def edited(self) -> list[str]:
+        """The parts that are not as they were when it last completed, by name."""
+        before = self.info.get("parts", {})
+        names = {*before, *self.parts}
+        return sorted(name for name in names if before.get(name) != self.parts.get(name))
+
+    # -- the life of a station ---------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work, and tell how it ended; a fault of one node never takes the others' rows with it."""
+        try:
+            self.result = await self.work()
+        except Stopping as stop:
+            if self.result is None:
+                self.end("stopped", str(stop))
+        except KindError as error:
+            self.engine.error(error.message, error.help)
+            self.end("failed", error.message)
+        except asyncio.CancelledError:
+            self.end("stopped", "interrupted")
+            raise
+        except Exception as error:
+            self.engine.crash(self.node.name, error)
+            self.end("failed", str(error))
+        finally:
+            self.progress.state = "failed" if self.result == "expectation" else self.result or "stopped"
+            self.progress.ended = time.monotonic()
+            for channel in self.downstream:
+                channel.close()
+            self.finished.set()
+            self.engine.changed(self.progress)
+
+    async def work(self) -> Result:
+        raise NotImplementedError
+
+    def end(self, result: Result, reason: str) -> None:
+        self.result, self.progress.reason = result, reason
+
+    def begin(self) -> None:
+        """From here on rows may be written: until `complete`, the node counts as unfinished."""
+        self.progress.state = "running"
+        self.progress.started = time.monotonic()
+        self.engine.changed(self.progress)
+        self.save(complete=False)
+
+    def save(self, complete: bool) -> None:
+        before = self.state
+        self.store.save_state(
+            self.node.name,
+            NodeState(
+                static=self.static if complete or before is None else before.static,
+                complete=complete,
+                complete_run=self.engine.run_number if complete else (before.complete_run if before else 0),
+                changed_run=self.changed_run if complete else self.engine.run_number,
+                info=self.info,
+            ),
+        )
+
+    async def complete(self) -> Result:
+        """All rows are written: hold the table against `expect`, and remember that it is whole."""
+        await self.store.flush()
+        await self.count()
+        if not self.engine.dry:
+            failure = await self.engine.expectations(self)
+            if failure is not None:
+                self.engine.expectation_failed(self, failure)
+                self.end("expectation", failure)
+                return "expectation"
+            await self.after()
+        self.info["parts"] = dict(self.parts)
+        self.info["inputs"] = [station.node.name for station in self.upstream]
+        self.save(complete=True)
+        return "done"
+
+    async def after(self) -> None:
+        """What a kind does once its table is whole and holds."""
+
+    async def skip(self) -> Result:
+        """Nothing to do: its table stands as it is."""
+        await self.count()
+        for entry in self.info.get("files", []):
+            self.files.append((Path(entry["path"]), entry["rows"]))
+        return "unchanged"
+
+    async def count(self) -> None:
+        found = await asyncio.to_thread(self.store.counts, self.node.name)
+        self.progress.rows = found.get("ok", 0)
+        self.progress.rejected = found.get("rejected", 0)
+        self.progress.failed = found.get("failed", 0)
+
+    async def inputs_finished(self) -> bool:
+        """Wait for every input; False (with the reason noted) where one did not come to its end."""
+        for station in self.upstream:
+            await station.finished.wait()
+        broken = [station.node.name for station in self.upstream if station.result not in ("done", "unchanged")]
+        if broken:
+            self.progress.reason = f"`{broken[0]}` did not finish"
+            return False
+        self.estimated = self.estimated or any(station.estimated or station.missing for station in self.upstream)
+        return True
+
+    # -- rows ------------------------------------------------------------------------------------
+
+    async def emit(self, rows: Sequence[Row]) -> None:
+        """Hand finished rows to whoever takes them as they come."""
+        self.engine.scopes.born(self, rows)
+        for channel in self.downstream:
+            await channel.put(rows)
+
+    def stored(self, made: Made, parent: Row | None, place: int, **more: Any) -> tuple[Stored, Row | None]:
+        """A row as the store keeps it, and as it flows on (only if it is ok)."""
+        lineage = made.parent or parent
+        ids = dict(lineage.ids) if lineage else dict(made.ids or {})
+        ids = {name: ids[name] for name in self.node.ancestors if name in ids}
+        identity: Any = made.identity if made.identity is not None else place
+        if made.identity is None and made.parent is not None:
+            identity = 0
+        row_id = fingerprint(lineage.id if lineage else None, identity)
+        own = {name: made.own.get(name) for name in self.node.own}
+        rev = fingerprint(lineage.rev if lineage else self.revs_of(ids), made.fate, made.reason, own)
+        stored = Stored(
+            id=row_id, rev=rev, parent=lineage.id if lineage else None,
+            parent_rev=more.pop("parent_rev", lineage.rev if lineage else None), place=place,
+            status=made.fate, reason=made.reason, ids=ids, own=own, static=self.static,
+            key=more.get("key"), retry=more.get("retry", False), asked=more.get("asked", 0), calls=more.get("calls", []),
+        )
+        if made.fate != "ok":
+            return stored, None
+        columns = {**lineage.columns, **own} if lineage and self.keeps else own
+        return stored, Row(row_id, rev, columns, {**ids, self.node.name: row_id})
+
+    def revs_of(self, ids: Mapping[str, bytes]) -> Any:
+        """Content of ancestors that a row shows without having a parent row: none by default."""
+        return sorted(ids.items())
+
+    def publish_note(self, text: str) -> None:
+        self.engine.note(Note(self.node.name, text))
+
+    def wrote(self, path: Path, rows: int) -> None:
+        self.files.append((path, rows))
+        self.engine.tell(Wrote(self.node.name, path, rows))
+
+
+async def publish(station: Station, made: Iterable[Made], batch: int = 2_000) -> None:
+    """Write a whole table against what stands: rows that are the same stay untouched.
+
+    Used by sources and whole-table kinds. `made` is consumed in a thread, batch by batch.
+    """
+    iterator = iter(made)
+    seen: set[bytes] = set()
+    place = 0
+    store, name = station.store, station.node.name
+    live = (await asyncio.to_thread(store.counts, name)).get("all", 0) > 0
+
+    def pull() -> list[Made]:
+        return [item for item, _ in zip(iterator, range(batch), strict=False)]
+
+    while items := await asyncio.to_thread(pull):
+        station.engine.heed()
+        rows = []
+        for item in items:
+            pair = station.stored(item, None, place)
+            if pair[0].id in seen:  # the same identity twice: the place tells them apart
+                item.identity = f"{item.identity}#{place}"
+                pair = station.stored(item, None, place)
+            seen.add(pair[0].id)
+            rows.append(pair)
+            place += 1
+        before = await asyncio.to_thread(store.revs, name, [stored.id for stored, _ in rows]) if live else {}
+        fresh = [pair for pair in rows if before.get(pair[0].id) != pair[0].rev]
+        if fresh:
+            station.changed = True
+            stale = [stored.id for stored, _ in fresh if stored.id in before]
+            if stale:
+                store.kill(name, stale)
+            store.replace(name, [], [stored for stored, _ in fresh], fresh=True)
+            await station.emit([row for _, row in fresh if row is not None])
+        station.progress.rows_in = len(seen)
+        station.progress.rows += sum(row is not None for _, row in rows)
+        await store.ready()
+    if live:
+        await store.flush()
+        gone = [row_id for row_id in await asyncio.to_thread(store.revs, name, None) if row_id not in seen]
+        if gone:
+            station.changed = True
+            store.kill(name, gone)

@@ -1,0 +1,194 @@
+"""Opening the store file: DuckDB's settings, its locks, and one message for each way to fail.
+
+DuckDB locks the file with `fcntl`, which belongs to a process and is lost when *any* handle of
+that process on the file is closed. So every instance that this process opens is known here, and
+the lock is taken again when one of several readers closes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from engine.store.errors import StoreBusy, StoreError, StoreMissing
+from engine.store.schema import CATALOG, check_version, migrate, text, version
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+GIGABYTE = 1 << 30
+PATIENCE = 2.0  # seconds to wait for a reader that is about to close
+
+_guard = threading.Lock()
+_instances: dict[str, list[tuple[weakref.ref[DuckDBPyConnection], str]]] = {}
+_handles: dict[str, int] = {}  # file descriptors that hold the lock for the readers left
+
+
+def attach(path: Path, mode: Literal["write", "read"], *, sandbox: bool) -> DuckDBPyConnection:
+    """An in-memory instance with the file attached as `store`, its schema checked.
+
+    With `sandbox`, queries can read tables and nothing else of the machine.
+    Raises `StoreMissing`, `StoreBusy` or `StoreError`.
+    """
+    import duckdb
+
+    if mode == "read" and not path.exists():
+        raise StoreMissing(
+            f"there is no store at {path}", "`atk exec GRAPH` makes one; --store names another"
+        )
+    connection = duckdb.connect()
+    try:
+        _settings(connection, path)
+        _attach_patiently(connection, path, mode)
+        _check(connection, path, mode)
+        if sandbox:
+            connection.execute("SET python_enable_replacements = false")
+            connection.execute("SET enable_external_access = false")
+    except BaseException as error:
+        connection.close()
+        _relock(path)
+        if isinstance(error, duckdb.Error):
+            raise _explain(error, path, mode) from None
+        raise
+    with _guard:
+        _instances.setdefault(_name(path), []).append((weakref.ref(connection), mode))
+    return connection
+
+
+def in_memory() -> DuckDBPyConnection:
+    """An instance whose `store` is empty and lives in memory, for a plan where no file is yet."""
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute(f"ATTACH ':memory:' AS {CATALOG}")
+    migrate(connection, 0)
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET enable_external_access = false")
+    return connection
+
+
+def detach(connection: DuckDBPyConnection, path: Path) -> None:
+    """Close an instance that `attach` gave."""
+    connection.close()
+    _relock(path)
+
+
+def _settings(connection: DuckDBPyConnection, path: Path) -> None:
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        memory = 6 * GIGABYTE
+    connection.execute(f"SET memory_limit = '{max(GIGABYTE, memory // 3)}B'")
+    connection.execute(f"SET temp_directory = {text(str(path.with_suffix('.spill')))}")
+    connection.execute("SET checkpoint_threshold = '128MB'")
+    # Long strings inside lists and structs cannot name their compression; this one stalls on them.
+    connection.execute("SET disabled_compression_methods = 'dict_fsst'")
+
+
+def _attach_patiently(connection: DuckDBPyConnection, path: Path, mode: str) -> None:
+    import duckdb
+
+    options = "STORAGE_VERSION 'latest'" if mode == "write" else "READ_ONLY"
+    statement = f"ATTACH {text(str(path))} AS {CATALOG} ({options})"
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute(statement)
+            return
+        except duckdb.Error as error:
+            problem = _explain(error, path, mode)
+            brief = isinstance(problem, StoreBusy) and mode == "write" and _held_by_reader(error)
+            if not brief or time.monotonic() > deadline:
+                raise problem from None
+            time.sleep(0.05)
+
+
+def _held_by_reader(error: Exception) -> bool:
+    return "you would be able to open this database in read-only mode" in str(error)
+
+
+def _explain(error: Exception, path: Path, mode: str) -> StoreError:
+    message = str(error)
+    if "Could not set lock" in message or "onflicting lock" in message:
+        found = re.search(r"PID (\d+)", message)
+        who = f"process {found[1]}" if found else "another process"
+        if _held_by_reader(error):
+            return StoreBusy(
+                f"{who} has the store {path} open for reading",
+                "close that connection (a notebook, a DuckDB shell), or use another store with --store",
+            )
+        return StoreBusy(
+            f"{who} is writing to the store {path}",
+            "wait until it has ended, or use another store with --store",
+        )
+    if "Unique file handle conflict" in message or "different configuration" in message:
+        return StoreBusy(
+            f"this process already has the store {path} open",
+            "close the other connection first: one process opens a store once for writing",
+        )
+    if "not a valid DuckDB database" in message or "checksum" in message:
+        return StoreError(f"{path} is not a DuckDB database", "move it away, or name another with --store")
+    if "ermission denied" in message or "Read-only file system" in message:
+        verb = "write to" if mode == "write" else "read"
+        return StoreError(f"no permission to {verb} the store {path}")
+    if "No space left" in message:
+        return StoreError(f"the disk is full: the store {path} cannot be opened for writing")
+    first = message.split("\n")[0].partition(": ")
+    return StoreError(f"the store {path} cannot be opened: {first[2] or first[0]}")
+
+
+def _check(connection: DuckDBPyConnection, path: Path, mode: str) -> None:
+    try:
+        found = version(connection)
+        check_version(found, can_migrate=mode == "write")
+    except StoreError as problem:
+        raise StoreError(f"cannot use the store {path}: {problem.message}", problem.help) from None
+    if mode == "write":
+        migrate(connection, found)
+
+
+def _name(path: Path) -> str:
+    return str(path.resolve())
+
+
+def _relock(path: Path) -> None:
+    """Take the lock again for the instances of this process that still read the file."""
+    name = _name(path)
+    with _guard:
+        alive = [(found, mode) for found, mode in _instances.pop(name, []) if _open(found())]
+        handle = _handles.pop(name, None)
+        if not alive:
+            if handle is not None:
+                os.close(handle)
+            return
+        _instances[name] = alive
+        if any(mode == "write" for _, mode in alive):  # a shared lock would replace its exclusive one
+            return
+        if handle is None:
+            handle = os.open(name, os.O_RDONLY)
+        _handles[name] = handle
+        # A writer may have come in this very moment: what is open then reads on at its own risk.
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return
+
+
+def _open(connection: DuckDBPyConnection | None) -> bool:
+    import duckdb
+
+    if connection is None:
+        return False
+    try:
+        connection.cursor().close()
+    except duckdb.ConnectionException:
+        return False
+    except duckdb.Error:
+        return True
+    return True

@@ -1,0 +1,158 @@
+"""The way back: from one row to the document it came from, with every call on the way.
+
+Works over any reader, so also while a run is going on. It finds and orders; showing is for others.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from engine.store.errors import StoreError
+from engine.store.reader import Reader
+from engine.store.records import Description, TableSpec, id_column
+from engine.store.schema import SCHEMA, quote, table_name
+
+SHORTEST = 4  # hexadecimal digits of an id
+_FIELDS = (
+    *("key", "run", "role", "attempt", "sample", "model", "endpoint", "request", "reply", "thoughts"),
+    *("finish", "status", "error", "tokens_in", "tokens_out", "cost", "ms", "at"),
+)
+
+
+@dataclass(frozen=True)
+class CallStep:
+    """A call that a row took. `messages` are those of the request; cost is USD."""
+
+    run: int
+    role: str
+    attempt: int
+    sample: int
+    model: str
+    endpoint: str
+    messages: list[dict[str, Any]]
+    reply: str | None
+    thoughts: str | None
+    finish: str | None
+    status: str
+    error: str | None
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    ms: float
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row on the way: what its node added, what became of it, and the calls it took."""
+
+    node: str
+    kind: str
+    id: UUID
+    status: str
+    reason: str | None
+    columns: dict[str, Any]
+    calls: list[CallStep]
+
+
+def why(reader: Reader, node: str, row: str) -> list[Step]:
+    """The steps from a row back to its document, the row itself first.
+
+    `row` is an id or its beginning (at least four digits); rejected and failed rows are found too.
+    Where a node works on a whole table, the ids that its row carries lead on.
+
+    Raises `StoreError` for an unknown node, no such row, or more than one.
+    """
+    with reader.held():
+        description = reader.description
+        spec = description.real(node)
+        first = _find(reader, description, spec, node, row)
+        steps = [_step(reader, spec, first)]
+        for ancestor in spec.ancestors:
+            above = description.real(ancestor)
+            above_id = first[id_column(ancestor)]
+            if above_id is None or description.spec(ancestor).passes is not None:
+                continue
+            found = _rows(reader, above, f"_id = '{above_id}'", 1)
+            if found:
+                steps.append(_step(reader, above, found[0]))
+        return steps
+
+
+def _find(reader: Reader, description: Description, spec: TableSpec, node: str, row: str) -> dict[str, Any]:
+    digits = row.strip().lower().replace("-", "")
+    if not re.fullmatch(r"[0-9a-f]{1,32}", digits):
+        raise StoreError(f"{row!r} is no row id: ids are hexadecimal", f'`atk sql "FROM {node}"` shows them')
+    if len(digits) < SHORTEST:
+        raise StoreError(f"{row!r} is too short for a row id: give at least {SHORTEST} digits")
+    low, high = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+    found = _rows(reader, spec, f"_id BETWEEN '{low}' AND '{high}'", 6)
+    distinct = {entry["_id"]: entry for entry in reversed(found)}
+    if len(distinct) > 1:
+        some = ", ".join(map(str, list(distinct)[:5]))
+        raise StoreError(f"more than one row of {node!r} begins with {row!r}", f"such as {some}")
+    if not found:
+        others = [
+            other.node
+            for other in description.tables.values()
+            if other.passes is None
+            and other.node != spec.node
+            and _rows(reader, other, f"_id BETWEEN '{low}' AND '{high}'", 1)
+        ]
+        raise StoreError(
+            f"{node!r} has no row {row!r}",
+            f"{' and '.join(repr(name) for name in others)} has one"
+            if others
+            else f'`atk sql "FROM {node}"` shows its rows',
+        )
+    return found[0]
+
+
+def _rows(reader: Reader, spec: TableSpec, condition: str, limit: int) -> list[dict[str, Any]]:
+    """Rows of the narrow table, live ones first, then the newest."""
+    table = f"{SCHEMA}.{quote(table_name(spec.graph, spec.node))}"
+    return reader.sql(
+        f"SELECT * FROM {table} WHERE {condition} ORDER BY _died IS NOT NULL, _born DESC, rowid DESC"
+        f" LIMIT {limit}"
+    ).dicts()
+
+
+def _step(reader: Reader, spec: TableSpec, row: dict[str, Any]) -> Step:
+    return Step(
+        node=spec.node,
+        kind=spec.kind,
+        id=row["_id"],
+        status=row["_status"],
+        reason=row["_reason"],
+        columns={name: row[name] for name in spec.own},
+        calls=_calls(reader, row["_calls"] or []),
+    )
+
+
+def _calls(reader: Reader, keys: list[UUID]) -> list[CallStep]:
+    """The calls in the row's order; of several under one key the newest answer."""
+    if not keys:
+        return []
+    wanted = ", ".join(f"'{key}'" for key in dict.fromkeys(keys))
+    rows = reader.sql(
+        f"SELECT {', '.join(map(quote, _FIELDS))} FROM {SCHEMA}.calls WHERE key IN ({wanted})"
+        " ORDER BY status <> 'error', rowid"
+    ).dicts()
+    newest = {row.pop("key"): row for row in rows}
+    return [
+        CallStep(messages=_messages(row.pop("request")), **row)
+        for row in (newest[key] for key in dict.fromkeys(keys) if key in newest)
+    ]
+
+
+def _messages(request: str | None) -> list[dict[str, Any]]:
+    try:
+        found = json.loads(request or "{}").get("messages", [])
+    except (ValueError, AttributeError):
+        return []
+    return found if isinstance(found, list) else []

@@ -1,0 +1,424 @@
+"""`Store`: what the engine writes to and reads from while it plans and runs a graph.
+
+It ties the parts together and holds what is known of the graph at hand. How a row becomes Arrow,
+a view SQL, or a change a commit is told in `tables`, `views` and `writer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from engine.store import memo, tables
+from engine.store.attach import attach, detach, in_memory
+from engine.store.errors import StoreError
+from engine.store.reads import Reads
+from engine.store.records import (
+    CallRecord,
+    Description,
+    Memo,
+    NodeState,
+    Stored,
+    TableSpec,
+)
+from engine.store.schema import CATALOG, SCHEMA, quote, table_name
+from engine.store.server import Server
+from engine.store.writer import Log, Replace, Work, Writer
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Mode = Literal["write", "read", "plan"]
+
+__all__ = ["CallRecord", "Memo", "NodeState", "Store", "Stored", "TableSpec"]
+
+_PLAN = "atk:plan"  # the in-memory catalog that a plan writes to
+_REMEMBERED = 100_000  # keys of this session's calls that are worth a set
+
+
+class Store(Reads):
+    """One store file, opened by `Store.open`. Safe to use from many threads.
+
+    Writing methods queue and return at once; `flush` waits for the commit. Reading methods (see
+    `Reads`) block and see what is committed, except for `known`, which sees all.
+    """
+
+    def __init__(self, path: Path, mode: Mode, connection: DuckDBPyConnection, stored: bool):
+        super().__init__(connection)
+        self.path, self.mode = path, mode
+        self._on_disk = stored
+        self._shapes: dict[str, tables.Shape] = {}
+        self._states: dict[str, NodeState] = {}
+        self._run = 0
+        self._fresh: dict[bytes, Memo] = {}  # replies that are not committed yet
+        self._session: set[bytes] = set()  # keys of replies committed since the store was opened
+        self.has_calls = self._calls_before = self._any(f"{SCHEMA}.calls")
+        self._server = Server(path, self._gallery.cursor) if mode == "write" else None
+        self._writer = Writer(connection.cursor(), self._home, self._committed, self._explain)
+
+    # -- opening and closing -----------------------------------------------------------------
+
+    @classmethod
+    def open(cls, path: Path | str, mode: Mode = "write") -> Store:
+        """Open a store file; blocking.
+
+        `write` makes the file where there is none and serves SQL to other processes. `read`
+        changes nothing. `plan` changes nothing either, but lets everything be written: a table is
+        copied into memory when it is first written to.
+
+        Raises `StoreMissing` (only `read`), `StoreBusy` where another process writes, or
+        `StoreError` where the file cannot be used.
+        """
+        path = Path(path)
+        if mode == "write":
+            _make_folder(path.parent)
+        stored = mode != "plan" or path.exists()
+        if not stored:
+            connection = in_memory()
+        else:
+            connection = attach(path, "write" if mode == "write" else "read", sandbox=False)
+        try:
+            if stored and mode == "plan":
+                connection.execute(f"ATTACH ':memory:' AS {quote(_PLAN)}")
+                connection.execute(f"CREATE SCHEMA {quote(_PLAN)}.data")
+            connection.execute("SET python_enable_replacements = false")
+            connection.execute("SET enable_external_access = false")
+            return cls(path, mode, connection, stored)
+        except BaseException:
+            detach(connection, path)
+            raise
+
+    def close(self) -> None:
+        """Commit what is queued and give the file back. Never raises: `flush` tells what went wrong."""
+        import duckdb
+
+        if self._server is not None:
+            self._server.close()
+        self._writer.close()
+        if self.mode == "write":
+            with contextlib.suppress(duckdb.Error):  # the log is replayed by whoever opens next
+                self._connection.execute(f"CHECKPOINT {CATALOG}")
+        deadline = time.monotonic() + 10
+        while True:
+            self._gallery.interrupt()  # whoever still reads reads for a run that is over
+            try:
+                detach(self._connection, self.path)
+                break
+            except duckdb.Error:
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.02)
+        with contextlib.suppress(OSError):
+            self.path.with_suffix(".spill").rmdir()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- the graph ---------------------------------------------------------------------------
+
+    def describe(self, graph: str, specs: Sequence[TableSpec], aliases: Mapping[str, str]) -> None:
+        """Declare a graph's tables and show its views; blocking.
+
+        A table whose columns differ from those declared is made anew, and its node's state is
+        forgotten: what was paid for stays in `calls`. Raises `StoreError` where names collide.
+        """
+        description = Description(graph, {spec.node: spec for spec in specs}, dict(aliases))
+        tables.check_names(description)
+        self._writer.call(Work(lambda connection: self._declare(connection, description), alone=True))
+
+    def _declare(self, connection: DuckDBPyConnection, description: Description) -> None:
+        graph = description.graph
+        stored = [spec for spec in description.tables.values() if spec.passes is None]
+        declared = {(s.node, name): kind for s in stored for name, kind in tables.columns(s).items()}
+        exact = tables.canonical(connection, declared)
+        found = tables.existing(connection, CATALOG)
+        target = _PLAN if self.mode == "plan" and self._on_disk else CATALOG
+        if self.mode == "read":
+            target = CATALOG
+        homes, made = {}, []
+        connection.execute("BEGIN TRANSACTION")
+        try:
+            for spec in stored:
+                wanted = {name: exact[spec.node, name] for name in tables.columns(spec)}
+                fits = found.get(table_name(graph, spec.node)) == wanted
+                if not fits:
+                    if self.mode == "read":
+                        raise StoreError(f"the store has no table for {spec.node!r} as it is now")
+                    tables.create(connection, target, spec)
+                    made.append(spec.node)
+                place = CATALOG if fits else target
+                homes[spec.node] = f"{quote(place)}.data.{quote(table_name(graph, spec.node))}"
+            if self.mode == "write":
+                self._save_description(connection, description, made)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        self._description, self._homes, self._shapes = description, homes, {}
+        self._filled = {node for node, home in homes.items() if node not in made and self._any(home)}
+        self._states = self._load_states(connection, graph, set(made))
+        self._gallery.refresh(description, self._homes.__getitem__)
+
+    def _save_description(
+        self, connection: DuckDBPyConnection, description: Description, made: Sequence[str]
+    ) -> None:
+        graph = description.graph
+        for node in made:
+            connection.execute(f"DELETE FROM {SCHEMA}.states WHERE graph = ? AND node = ?", [graph, node])
+        connection.execute(f"DELETE FROM {SCHEMA}.graphs WHERE graph = ?", [graph])
+        connection.execute(
+            f"INSERT INTO {SCHEMA}.graphs VALUES (?, ?, ?)",
+            [graph, json.dumps(description.as_dict()), _now()],
+        )
+
+    def _load_states(
+        self, connection: DuckDBPyConnection, graph: str, made: set[str]
+    ) -> dict[str, NodeState]:
+        rows = connection.execute(
+            "SELECT node, static::BLOB, complete, complete_run, changed_run, info"
+            f" FROM {SCHEMA}.states WHERE graph = ?",
+            [graph],
+        ).fetchall()
+        return {
+            node: NodeState(static, complete, complete_run, changed_run, json.loads(info))
+            for node, static, complete, complete_run, changed_run, info in rows
+            if node not in made
+        }
+
+    # -- runs and states ---------------------------------------------------------------------
+
+    @property
+    def run(self) -> int:
+        """The number of the run that `begin` began; 0 before."""
+        return self._run
+
+    def begin(self, graph: str, params: Mapping[str, Any], command: str) -> int:
+        """Begin a run and return its number; blocking. `params` must hold no secret.
+
+        A run that an earlier process left unfinished is marked as interrupted.
+        """
+        self._run = self._writer.call(Work(lambda c: self._begin(c, graph, params, command)))
+        return self._run
+
+    def _begin(
+        self, connection: DuckDBPyConnection, graph: str, params: Mapping[str, Any], command: str
+    ) -> int:
+        last = connection.execute(f"SELECT coalesce(max(run), 0) FROM {SCHEMA}.runs").fetchall()
+        run = int(last[0][0]) + 1
+        if self.mode == "write":
+            connection.execute(f"UPDATE {SCHEMA}.runs SET status = 'interrupted' WHERE status = 'running'")
+            connection.execute(
+                f"INSERT INTO {SCHEMA}.runs (run, graph, command, started, status, params, atk)"
+                " VALUES (?, ?, ?, ?, 'running', ?, ?)",
+                [run, graph, command, _now(), json.dumps(dict(params), default=str), _version()],
+            )
+        return run
+
+    def end(self, run: int, status: str, summary: Mapping[str, Any]) -> None:
+        """Say how a run ended, after all that was queued before; blocking."""
+        if self.mode == "write":
+            self._writer.call(Work(lambda c: self._end(c, run, status, summary)))
+
+    @staticmethod
+    def _end(connection: DuckDBPyConnection, run: int, status: str, summary: Mapping[str, Any]) -> None:
+        connection.execute(
+            f"UPDATE {SCHEMA}.runs SET status = $status, ended = $ended, summary = $summary,"
+            f" calls = (SELECT count(*) FROM {SCHEMA}.calls WHERE run = $run),"
+            f" cost = (SELECT coalesce(sum(cost), 0) FROM {SCHEMA}.calls WHERE run = $run)"
+            " WHERE run = $run",
+            {
+                "status": status,
+                "ended": _now(),
+                "summary": json.dumps(dict(summary), default=str),
+                "run": run,
+            },
+        )
+
+    def state(self, node: str) -> NodeState | None:
+        """What is remembered of a node as a whole. Does not block."""
+        return self._states.get(node)
+
+    def save_state(self, node: str, state: NodeState) -> None:
+        """Remember a node's state, committed no earlier than the rows queued before it."""
+        graph = self.description.graph
+        self._states[node] = state
+        if self.mode == "write":
+            info = json.dumps(dict(state.info), default=str)  # now: the caller may go on changing it
+            self._writer.put(Work(lambda c: _write_state(c, graph, node, state, info)))
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def replace(
+        self,
+        node: str,
+        parents: Sequence[bytes],
+        rows: Sequence[Stored],
+        fresh: bool = False,
+        ids: Sequence[bytes] = (),
+    ) -> None:
+        """Put `rows` in the place of the live rows of `parents` and of the live rows `ids`.
+
+        `fresh` says that no such row lives, which spares looking. Rows of one call are committed
+        together with the end of those that they replace.
+        """
+        self._writer.put(Replace(node, parents, ids, rows, fresh, self._run))
+
+    def kill(self, node: str, ids: Sequence[bytes]) -> None:
+        """End the live rows with these ids."""
+        self._writer.put(Replace(node, (), ids, (), False, self._run))
+
+    def kill_orphans(self, node: str, *inputs: str) -> Future[int]:
+        """End live rows whose parent is no live, good row of any of `inputs`; rows without a parent stay.
+
+        The future gives their number when that is committed; nobody need wait for it.
+        """
+        work = Work(lambda c: self._kill_orphans(c, node, inputs, self._run), node)
+        self._writer.put(work)
+        return work.done
+
+    def _kill_orphans(
+        self, connection: DuckDBPyConnection, node: str, inputs: Sequence[str], run: int
+    ) -> int:
+        home, _ = self._home(node)
+        alive = " UNION ALL ".join(
+            f"SELECT _id FROM {self.physical(name)} WHERE _died IS NULL AND _status = 'ok'" for name in inputs
+        )
+        orphan = f"NOT EXISTS (SELECT 1 FROM ({alive}) i WHERE i._id = {home}._parent)" if alive else "true"
+        rows = connection.execute(
+            f"UPDATE {home} SET _died = {run:d} WHERE _died IS NULL AND _parent IS NOT NULL AND {orphan}"
+        ).fetchall()
+        return int(rows[0][0])
+
+    def log(self, calls: Sequence[CallRecord]) -> None:
+        """Keep calls; their replies are known from now on."""
+        for call in calls:
+            reply = memo.memo_of(call)
+            if reply is not None:
+                self._fresh[call.key] = reply
+        if self.mode == "write":
+            self._writer.put(Log(calls, self._run))
+
+    async def ready(self) -> None:
+        """Wait while the queue of changes is long: call it before making more."""
+        await self._writer.ready()
+
+    async def broken(self) -> StoreError:
+        """Wait until nothing can be written any more, and give the reason; to be cancelled otherwise."""
+        return await self._writer.broken()
+
+    async def flush(self) -> None:
+        """Wait until all that was queued is committed.
+
+        Raises `StoreError` where it could not be: nothing is half written, what was committed stays.
+        """
+        work = Work(lambda _: None, urgent=True)
+        self._writer.put(work)
+        await asyncio.wrap_future(work.done)
+
+    def settle(self) -> None:
+        """`flush` for a thread; blocking."""
+        self._writer.call(Work(lambda _: None))
+
+    # -- the memo ----------------------------------------------------------------------------
+
+    def known(self, keys: Sequence[bytes]) -> dict[bytes, Memo]:
+        """The newest usable reply for each key that has one. Blocking, about 10 ms a batch."""
+        found, rest = {}, []
+        for key in keys:
+            reply = self._fresh.get(key)
+            if reply is None:
+                rest.append(key)
+            else:
+                found[key] = reply
+        if not self._calls_before:
+            rest = [key for key in rest if key in self._session]
+        if rest:
+            found.update(memo.look_up(self._reading(), rest))
+        return found
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _home(self, node: str) -> tuple[str, tables.Shape]:
+        """Where rows of a node are written; a plan copies the table first. In the writer's thread."""
+        spec, home = self.description.tables[node], self._homes[node]
+        if self.mode == "plan" and self._on_disk and not home.startswith(quote(_PLAN)):
+            copy = f"{quote(_PLAN)}.data.{quote(table_name(spec.graph, node))}"
+            cursor = self._connection.cursor()
+            try:
+                cursor.execute(f"CREATE TABLE {copy} AS FROM {home}")
+            finally:
+                cursor.close()
+            self._homes[node] = home = copy
+            self._gallery.refresh(self.description, self._homes.__getitem__)
+        shape = self._shapes.get(node)
+        if shape is None:
+            cursor = self._connection.cursor()
+            try:
+                shape = self._shapes[node] = tables.Shape(cursor, home, spec)
+            finally:
+                cursor.close()
+        return home, shape
+
+    def _committed(self, calls: Sequence[CallRecord]) -> None:
+        if not self._calls_before:
+            self._session.update(call.key for call in calls)
+            if len(self._session) > _REMEMBERED:
+                self._calls_before = True
+                self._session = set()
+        for call in calls:
+            reply = self._fresh.get(call.key)
+            if reply is not None and reply == memo.memo_of(call):
+                self._fresh.pop(call.key, None)
+
+    def _explain(self, error: Exception) -> StoreError:
+        message = str(error)
+        full = ("No space left", "File too large", "isk quota", "out of space", "Could not write")
+        if any(sign in message for sign in full):
+            return StoreError(
+                f"the disk is full: the store {self.path} cannot grow",
+                "free some space and run again: all that was committed is kept, and no reply is paid twice",
+            )
+        if "Out of Memory" in message:
+            return StoreError(f"the store ran out of memory: {message.splitlines()[0]}")
+        return StoreError(f"the store {self.path} cannot be written: {message.splitlines()[0]}")
+
+
+def _write_state(connection: DuckDBPyConnection, graph: str, node: str, state: NodeState, info: str) -> None:
+    connection.execute(f"DELETE FROM {SCHEMA}.states WHERE graph = ? AND node = ?", [graph, node])
+    connection.execute(
+        f"INSERT INTO {SCHEMA}.states SELECT ?, ?, ?::BLOB::UUID, ?, ?, ?, ?",
+        [graph, node, state.static, state.complete, state.complete_run, state.changed_run, info],
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        if made and folder.name == ".atk":
+            (folder / ".gitignore").write_text("*\n")
+    except OSError as error:
+        raise StoreError(f"cannot make the folder {folder}: {error.strerror}") from None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _version() -> str | None:
+    import engine
+
+    return getattr(engine, "__version__", None)

@@ -1,0 +1,273 @@
+"""The wide tables that a person and the engine see, as SQL over the narrow ones.
+
+A narrow table holds its ids and its own columns; a view joins the rest from the tables that own
+them. Views live in an in-memory catalog for each graph, made afresh whenever a store is opened, so
+that the file holds no view that could be out of date. This module builds SQL; it writes no row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from engine.store.errors import StoreError
+from engine.store.records import (
+    RESERVED_SCHEMAS,
+    RESERVED_TABLES,
+    Description,
+    TableSpec,
+    id_column,
+)
+from engine.store.schema import CALL_COLUMNS, SCHEMA, quote, table_name
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Locate = Callable[[str], str]  # a node's name -> its physical table, qualified and quoted
+
+RUN_COLUMNS = ("run", "graph", "command", "status", "started", "ended", "calls", "cost", "params", "atk")
+
+
+def catalog(graph: str | None) -> str:
+    """The in-memory catalog of a graph's views. No node or call can bear such a name."""
+    return f"atk:{graph or ''}"
+
+
+def ids(description: Description, node: str) -> list[tuple[str, str]]:
+    """Ids that travel with the rows of `node`, its own first: (node, expression over its real table).
+
+    A skipped node's rows are its input's, so they also bear that input's name; and where a skipped
+    node is an ancestor, its ids are those of the node that it passes on.
+    """
+    spec = description.spec(node)
+    if spec.passes is not None:
+        return [(spec.node, "t._id"), *ids(description, spec.passes)]
+    found = [(spec.node, "t._id")]
+    for ancestor in spec.ancestors:
+        real = description.real(ancestor).node
+        found.append((ancestor, f"t.{quote(id_column(real if real in spec.ancestors else ancestor))}"))
+    return found
+
+
+def _line(description: Description, spec: TableSpec) -> list[str]:
+    """The ancestors that have tables, the farthest first."""
+    return [name for name in reversed(spec.ancestors) if description.spec(name).passes is None]
+
+
+def _joins(description: Description, spec: TableSpec, ordered: bool) -> dict[str, str]:
+    """Alias of each table that must be joined, by node: owners of columns, and places for an order."""
+    owners = [description.real(owner).node for _, owner in spec.visible.values()]
+    if ordered:
+        owners += _line(description, spec)[1:]
+    wanted = dict.fromkeys(owner for owner in owners if owner != spec.node)
+    return {owner: f"o{number}" for number, owner in enumerate(wanted)}
+
+
+def _from(spec: TableSpec, joins: dict[str, str], locate: Locate) -> str:
+    lines = [f"FROM {locate(spec.node)} t"]
+    for owner, alias in joins.items():
+        lines.append(
+            f"LEFT JOIN {locate(owner)} {alias}"
+            f" ON {alias}._id = t.{quote(id_column(owner))} AND {alias}._died IS NULL"
+        )
+    return "\n".join(lines)
+
+
+def _columns(description: Description, spec: TableSpec, joins: dict[str, str]) -> Iterator[tuple[str, str]]:
+    for column, (_, owner) in spec.visible.items():
+        real = description.real(owner).node
+        alias = "t" if real == spec.node else joins[real]
+        yield column, f"{alias}.{quote(column)}"
+
+
+def wide(
+    description: Description, node: str, locate: Locate, status: str = "ok", internal: bool = False
+) -> str:
+    """The SELECT behind `main.node` (`ok`), `rejected.node` or `failed.node`.
+
+    With `internal` it begins with `_id` and `_rev`.
+    """
+    real = description.real(node)
+    joins = _joins(description, real, ordered=False)
+    shown = ["t._id", "t._rev"] if internal else []
+    shown += [f"{source} AS {quote(id_column(name))}" for name, source in ids(description, node)]
+    shown += [f"{source} AS {quote(name)}" for name, source in _columns(description, real, joins)]
+    if status != "ok":
+        shown.append("t._reason AS reason")
+    # A skipped node rejects nothing: what its input rejected is told there.
+    nothing = " AND false" if status != "ok" and description.spec(node).passes is not None else ""
+    return (
+        f"SELECT {', '.join(shown)}\n{_from(real, joins, locate)}\n"
+        f"WHERE t._died IS NULL AND t._status = '{status}'{nothing}"
+    )
+
+
+def flowing(description: Description, node: str, locate: Locate, condition: str) -> str:
+    """Live rows with all that the engine needs, in the order of the documents.
+
+    Columns: `_id` and `_rev` as blobs, the ids of `ids(description, node)` as blobs, then the
+    visible columns. The order is that of the farthest ancestor's ids, then of places down the
+    lineage, so it does not depend on which row was done first. `condition` is over `t`, the node's own table.
+    """
+    real = description.real(node)
+    joins = _joins(description, real, ordered=True)
+    shown = ["t._id::BLOB", "t._rev::BLOB"]
+    shown += [f"{source}::BLOB" for _, source in ids(description, node)]
+    shown += [source for _, source in _columns(description, real, joins)]
+    # The order of documents is that of their ids, which no document's coming or going changes.
+    line = _line(description, real)
+    order = [f"t.{quote(id_column(name))}" for name in line[:1]]
+    order += [f"{joins[name]}._place" for name in line[1:]]
+    order += ["t._place", "t._id"]
+    return (
+        f"SELECT {', '.join(shown)}\n{_from(real, joins, locate)}\n"
+        f"WHERE t._died IS NULL AND t._status = 'ok' AND {condition}\nORDER BY {', '.join(order)}"
+    )
+
+
+def undecided(table: str, static: bytes, run: int) -> str:
+    """The condition on a row of the input `t` that `table` has no outcome of it that stands.
+
+    One stands that was made of this revision by this static part; one that is to be tried again
+    stands for the run that made it.
+    """
+    return (
+        f"NOT EXISTS (SELECT 1 FROM {table} n WHERE n._died IS NULL AND n._parent = t._id"
+        f" AND n._parent_rev = t._rev AND n._static = '{UUID(bytes=static)}'"
+        f" AND (NOT n._retry OR n._born = {run:d}))"
+    )
+
+
+def _statements(description: Description, locate: Locate) -> Iterator[tuple[str, str, str]]:
+    """(schema, view, SELECT) of every view of a graph."""
+    names = {name: name for name in description.tables} | dict(description.aliases)
+    for name, node in names.items():
+        if name in RESERVED_TABLES:
+            continue
+        places = [("main", name), ("rejected", name), ("failed", name)]
+        schema, dot, inner = name.rpartition(".")
+        if dot and schema not in RESERVED_SCHEMAS:
+            places.append((schema, inner))
+        for place, view in places:
+            status = place if place in ("rejected", "failed") else "ok"
+            yield place, view, wide(description, node, locate, status)
+    yield from general()
+
+
+def general() -> Iterator[tuple[str, str, str]]:
+    """Views that do not depend on a graph."""
+    yield "main", "calls", f"SELECT {', '.join(map(quote, CALL_COLUMNS))} FROM {SCHEMA}.calls"
+    yield "main", "runs", f"SELECT {', '.join(RUN_COLUMNS)} FROM {SCHEMA}.runs ORDER BY run"
+
+
+def show(connection: DuckDBPyConnection, description: Description | None, locate: Locate) -> str:
+    """Make the views of a graph (or only the general ones); returns the name of their catalog."""
+    name = catalog(description.graph if description else None)
+    connection.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {quote(name)}")
+    wanted = list(_statements(description, locate) if description else general())
+    connection.execute("BEGIN TRANSACTION")
+    try:
+        old = connection.execute(
+            "SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = ? AND NOT internal",
+            [name],
+        ).fetchall()
+        for schema, view in set(old) - {(schema, view) for schema, view, _ in wanted}:
+            connection.execute(f"DROP VIEW {quote(name)}.{quote(schema)}.{quote(view)}")
+        for schema in dict.fromkeys(schema for schema, _, _ in wanted):
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(name)}.{quote(schema)}")
+        for schema, view, select in wanted:
+            connection.execute(
+                f"CREATE OR REPLACE VIEW {quote(name)}.{quote(schema)}.{quote(view)} AS {select}"
+            )
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return name
+
+
+def load(connection: DuckDBPyConnection, graph: str | None) -> Description | None:
+    """The description of a graph; without a name that of the last run, None where there is none yet.
+
+    Raises `StoreError` for a graph that the store does not know.
+    """
+    latest = (
+        f"SELECT g.graph, g.description FROM {SCHEMA}.graphs g LEFT JOIN {SCHEMA}.runs r USING (graph)"
+        " ORDER BY r.run DESC NULLS LAST, g.described DESC LIMIT 1"
+    )
+    named = f"SELECT graph, description FROM {SCHEMA}.graphs WHERE graph = ?"
+    found = connection.execute(named, [graph]) if graph is not None else connection.execute(latest)
+    rows = found.fetchall()
+    if rows:
+        return Description.from_dict(rows[0][0], json.loads(rows[0][1]))
+    if graph is None:
+        return None
+    known = [
+        name for (name,) in connection.execute(f"SELECT graph FROM {SCHEMA}.graphs ORDER BY 1").fetchall()
+    ]
+    raise StoreError(
+        f"the store knows no graph {graph!r}",
+        f"it knows {', '.join(known)}" if known else "no graph has been run with it yet",
+    )
+
+
+class Gallery:
+    """Catalogs of views, made when first asked for; safe to use from many threads.
+
+    `graphs` of a file that only we write change through `refresh` alone.
+    """
+
+    def __init__(self, connection: DuckDBPyConnection):
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._made: dict[str | None, str] = {}
+        self._cursors: weakref.WeakSet[DuckDBPyConnection] = weakref.WeakSet()
+
+    def bare(self) -> DuckDBPyConnection:
+        """A connection of the caller's own that sees no views."""
+        cursor = self._connection.cursor()
+        with self._lock:
+            self._cursors.add(cursor)
+        return cursor
+
+    def interrupt(self) -> None:
+        """Stop what runs on any connection given out."""
+        with self._lock:
+            for cursor in self._cursors:
+                with contextlib.suppress(Exception):  # one that is closed
+                    cursor.interrupt()
+
+    def cursor(self, graph: str | None) -> DuckDBPyConnection:
+        """A connection of the caller's own that sees the graph's views. Raises `StoreError`."""
+        cursor = self.bare()
+        try:
+            with self._lock:
+                # Which graph was run last can change while we look, a graph's views cannot.
+                found = load(cursor, graph) if graph is None or graph not in self._made else None
+                name = graph if graph is not None else (found.graph if found else None)
+                if name not in self._made:
+                    self._made[name] = show(cursor, found, physical(name or ""))
+            cursor.execute(f"USE {quote(self._made[name])}")
+        except BaseException:
+            cursor.close()
+            raise
+        return cursor
+
+    def refresh(self, description: Description, locate: Locate) -> None:
+        """Make a graph's views anew."""
+        with self._lock:
+            cursor = self._connection.cursor()
+            try:
+                self._made[description.graph] = show(cursor, description, locate)
+            finally:
+                cursor.close()
+
+
+def physical(graph: str) -> Locate:
+    """Where the tables of a graph are in the file."""
+    return lambda node: f"{SCHEMA}.{quote(table_name(graph, node))}"

@@ -1,0 +1,248 @@
+"""The manual is true: its graphs check, its commands run, and nothing that is built is left out.
+
+Conventions. A fenced block marked `atk` is a whole graph and must check without an error; `atk more`
+goes on from the blocks before it, back to the last `atk`, and is checked with them; `atk fragment`
+must parse. A `python` block must compile; one that begins with a comment that is a path is that
+file, for the graphs of its page. A block marked `sh run` is executed, the blocks of one page in order and in
+one folder, with the stand-in; one marked `sh` is shown only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from engine.kinds import registry
+from engine.language import check
+
+HOUSE = Path(__file__).parents[1]
+PAGES = [HOUSE / "README.md", *sorted((HOUSE / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
+
+
+class Block(NamedTuple):
+    page: Path
+    line: int
+    mark: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(page, text.count("\n", 0, match.start()) + 1, match[1].strip(), match[2])
+        for match in FENCE.finditer(text)
+    ]
+
+
+EVERY = [block for page in PAGES for block in blocks(page)]
+KINDS = {name: kind for name, kind in registry().items() if kind.built}
+
+
+def marked(*marks: str) -> list[Block]:
+    return [block for block in EVERY if block.mark in marks]
+
+
+def whole(block: Block) -> str:
+    """The graph that a block ends: itself, and for `atk more` those it goes on from."""
+    before = [other for other in blocks(block.page) if other.line <= block.line]
+    pieces: list[str] = []
+    for other in before:
+        if other.mark == "atk":
+            pieces = [other.text]
+        elif other.mark == "atk more":
+            pieces.append(other.text)
+    return "\n".join(pieces)
+
+
+def complaints(block: Block, folder: Path) -> list[str]:
+    """What `check` has to say about a block, in a folder that holds the page's Python files."""
+    for other in blocks(block.page):
+        if other.mark == "python" and (named := re.match(r"# (\w+/\w+\.py)\n", other.text)):
+            (folder / named[1]).parent.mkdir(exist_ok=True)
+            (folder / named[1]).write_text(other.text, encoding="utf-8")
+    path = folder / "page.atk"
+    path.write_text(whole(block), encoding="utf-8")
+    program = check(
+        path, registry(), environment={}, root=folder, prompts=[HOUSE / "prompts"], graphs=[HOUSE / "graphs"]
+    )
+    return [f"{found.code}: {found.message}" for found in program.diagnostics]
+
+
+# -- graphs ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", marked("atk", "atk more"), ids=str)
+def test_graphs_check(block: Block, tmp_path: Path) -> None:
+    assert complaints(block, tmp_path) == []
+
+
+@pytest.mark.parametrize("block", marked("atk fragment"), ids=str)
+def test_fragments_parse(block: Block) -> None:
+    from engine.language.syntax import parse
+
+    assert parse(block.text).errors == ()
+
+
+def test_marks_are_known() -> None:
+    known = {"", "atk", "atk more", "atk fragment", "sh", "sh run", "python", "sql", "text", "mermaid"}
+    assert {block.mark for block in EVERY} <= known
+
+
+@pytest.mark.parametrize("block", marked("python"), ids=str)
+def test_python_compiles(block: Block) -> None:
+    compile(block.text, str(block), "exec")
+
+
+def test_python_uses_the_public_face() -> None:
+    import atk
+
+    used = {name for block in marked("python") for name in re.findall(r"\batk\.(\w+)", block.text)}
+    assert used
+    assert used <= set(atk.__all__)
+
+
+# -- nothing is left out --------------------------------------------------------------
+
+
+def section(kind: str) -> str:
+    """What docs/kinds.md says under the heading of a kind."""
+    text = (HOUSE / "docs/kinds.md").read_text(encoding="utf-8")
+    found = re.search(rf"^## {kind}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    return found[1] if found else ""
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_kinds_are_explained(kind: str) -> None:
+    text = section(kind)
+    assert text, f"docs/kinds.md has no section `{kind}`"
+    settings = set(KINDS[kind].settings.model_fields)
+    for part in KINDS[kind].sections.values():
+        settings |= set(part.model_fields)
+    assert [name for name in sorted(settings) if f"`{name}`" not in text] == []
+    assert re.search(rf"^{kind} \w+", text, re.M), "an example is missing"
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_explained_settings_exist(kind: str) -> None:
+    """The other way about: the first column of a kind's table names settings that it has."""
+    cells = re.findall(r"^\| ([^|]+) \|", section(kind), re.M)
+    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    assert named <= set(KINDS[kind].settings.model_fields)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_defaults_are_true(kind: str) -> None:
+    """A default in a table that is a number, a flag or a text is the setting's own."""
+    for name, cell in re.findall(r"^\| `(\w+)` \|.*\| ([^|]+) \|$", section(kind), re.M):
+        field = KINDS[kind].settings.model_fields[name]
+        assert (cell == "*required*") <= (field.is_required() or field.default is None), name
+        if re.fullmatch(r"[\d_.]+", cell):
+            assert float(cell) == field.default, name
+        elif cell in ("`true`", "`false`"):
+            assert (cell == "`true`") == field.default, name
+        elif re.fullmatch(r'`"[^"]*"`', cell):
+            assert cell.strip('`"') == field.default, name
+
+
+def test_model_settings_are_explained() -> None:
+    from engine.language.models import ModelSettings
+
+    text = (HOUSE / "docs/models.md").read_text(encoding="utf-8")
+    assert [name for name in ModelSettings.model_fields if f"`{name}`" not in text] == []
+
+
+def test_unbuilt_kinds_are_named() -> None:
+    text = section("Not built yet")
+    assert [name for name in registry() if name not in KINDS and f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("word", ["where", "let", "check", "keep", "expect", "until", "given"])
+def test_gates_are_explained(word: str) -> None:
+    text = (HOUSE / "docs/language.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| `{word} ", text, re.M)
+
+
+@pytest.mark.parametrize("word", ["use", "param", "type", "model", "profile", "graph", "test"])
+def test_statements_are_explained(word: str) -> None:
+    text = (HOUSE / "docs/language.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| `{word} ", text, re.M)
+
+
+def test_every_command_is_named() -> None:
+    from engine.commands import VERBS
+
+    text = (HOUSE / "docs/index.md").read_text(encoding="utf-8")
+    assert [verb for verb in VERBS if f"`atk {verb}" not in text] == []
+
+
+def test_links_lead_somewhere() -> None:
+    lost = []
+    for page in PAGES:
+        text = FENCE.sub("", page.read_text(encoding="utf-8"))
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[\w-]+)?\)", text):
+            if "://" not in target and not (page.parent / target).exists():
+                lost.append(f"{page.name}: {target}")
+    assert lost == []
+
+
+def test_anchors_lead_somewhere() -> None:
+    lost = []
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)#([\w-]+)\)", page.read_text(encoding="utf-8")):
+            there = (page.parent / target if target else page).read_text(encoding="utf-8")
+            titles = re.findall(r"^#+ (.+)$", there, re.M)
+            if anchor not in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}:
+                lost.append(f"{page.name}: {target}#{anchor}")
+    assert lost == []
+
+
+def test_the_picture_is_that_of_the_graph(tmp_path: Path) -> None:
+    drawn = shell("bin/atk graph graphs/quickstart.atk", workplace(tmp_path)).stdout
+    shown = [block.text for block in blocks(HOUSE / "README.md") if block.mark == "mermaid"]
+    assert [text.strip() for text in shown] == [drawn.strip()]
+
+
+# -- commands -------------------------------------------------------------------------
+
+
+def workplace(folder: Path) -> Path:
+    """A folder like a fresh clone, whose `bin/atk` is this interpreter's."""
+    for part in ("graphs", "prompts"):
+        shutil.copytree(HOUSE / part, folder / part)
+    command = folder / "bin" / "atk"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m engine.commands "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    return folder
+
+
+def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ATK_", "OPENAI_"))}
+    return subprocess.run(
+        ["sh", "-eu", "-c", script], cwd=folder, capture_output=True, text=True, timeout=120,
+        env={**kept, "PYTHONPATH": str(HOUSE), "NO_COLOR": "1"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(b.mark == "sh run" for b in blocks(page))], ids=lambda p: p.name
+)
+def test_commands_run(page: Path, tmp_path: Path) -> None:
+    folder = workplace(tmp_path)
+    for block in blocks(page):
+        if block.mark == "sh run":
+            done = shell(block.text, folder)
+            assert done.returncode == 0, f"{block}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+            assert "Traceback" not in done.stderr
+            assert done.stdout.strip() or "mv " in block.text or "sed " in block.text, f"{block} says nothing"
