@@ -27,7 +27,8 @@ COMMANDS = (
 
 def seconds(arguments: tuple[str, ...], folder: str) -> float:
     """Wall time of one `atk` with these arguments; it must succeed."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPATH"] = str(ROOT)
     begun = time.perf_counter()
     subprocess.run(
         [sys.executable, "-P", "-m", "engine.commands", *arguments],

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from engine.data.blocks import blocks, title
 from engine.data.chunking import SMALLEST, chunk
@@ -265,11 +266,12 @@ def test_a_document_without_a_word_is_rejected(tmp_path: Path, text: str | None)
     ("settings_", "said"),
     [
         ({"column": "body"}, "no column named `body`"),
+        ({"size": SMALLEST - 1}, "greater than or equal to 16"),
         ({"size": 100, "overlap": 60}, "`overlap` must not be more than half of `size`"),
     ],
 )
 def test_wrong_settings_are_told(tmp_path: Path, settings_: dict[str, object], said: str) -> None:
-    with pytest.raises(Problem, match=said):
+    with pytest.raises((Problem, ValidationError), match=said):
         bench("chunk", tmp_path, settings_, inputs=DOCUMENTS)
 
 

@@ -214,9 +214,19 @@ def test_plan_marks_and_totals():
             "template factual/write: 3 lines changed",
         ),
         NodePlan(
-            "checked", "prompt", ">", 1480, 1102, 1130, (1_400_000, 200_000), 0.13, True, "follows drafted"
+            "checked",
+            "prompt",
+            ">",
+            1480,
+            1102,
+            1130,
+            (1_400_000, 200_000),
+            0.13,
+            True,
+            "follows drafted",
+            rows_estimated=True,
         ),
-        NodePlan("unique", "dedupe", ">", 1250, None, None, None, None, True, "follows checked"),
+        NodePlan("unique", "dedupe", ">", 1250, None, None, None, None, True, "follows checked", None, True),
     )
     lines = plan_command.lines(Plan("factual", nodes, ("the model is the offline stand-in",)))
     assert lines == [

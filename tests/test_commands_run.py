@@ -53,7 +53,7 @@ user:
 """
 NOTES = [
     "Cumulus clouds form when warm air rises, cools and reaches its dew point.",
-    "A cold front moves faster than a warm front and lifts the warm air ahead of it.",
+    "Rain falls when the drops in a cloud are too heavy for the rising air.",
     "Contents .... 1\n2. Rain .... 19\n3. Snow .... 27\n4. Hail .... 31",
 ]
 
@@ -290,3 +290,24 @@ def test_python_works_beside_a_running_loop(tmp_path):
         return atk.execute("notes.atk", params={"name": "Ada"}, root=tmp_path).status
 
     assert asyncio.run(cell()) == "done"
+
+
+@pytest.mark.parametrize("code", ["ATK122", "atk122", "122"])
+def test_explain(run, tmp_path, code):
+    status, out, err = run(tmp_path, "explain", code)
+    assert (status, err) == (0, "")
+    title, _, text = out.partition("\n\n")
+    assert title.startswith("ATK122: ")
+    assert len(text) > 100
+
+
+def test_explain_lists_all_codes(run, tmp_path):
+    out = run(tmp_path, "explain")[1]
+    assert len(re.findall(r"^ATK\d{3}  ", out, re.M)) > 20
+    assert json.loads(run(tmp_path, "explain", "--json")[1])["ATK122"]
+
+
+def test_explain_of_no_code(run, tmp_path):
+    status, out, err = run(tmp_path, "explain", "ATK9999")
+    assert (status, out) == (2, "")
+    assert err.startswith("error: there is no error code ATK9999\nhelp: ")

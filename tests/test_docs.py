@@ -2,9 +2,10 @@
 
 Conventions. A fenced block marked `atk` is a whole graph and must check without an error; `atk more`
 goes on from the blocks before it, back to the last `atk`, and is checked with them; `atk fragment`
-must parse. A `python` block must compile; one that begins with a comment that is a path is that
-file, for the graphs of its page. A block marked `sh run` is executed, the blocks of one page in order and in
-one folder, with the stand-in; one marked `sh` is shown only.
+must parse. A `python` block must compile, one marked `python run` is executed; one that begins with
+a comment that is a path is that file, for the graphs of its page. A block marked `sh run` is
+executed, the blocks of one page in order and in one folder, with the stand-in; one marked `sh` is
+shown only.
 """
 
 from __future__ import annotations
@@ -95,11 +96,12 @@ def test_fragments_parse(block: Block) -> None:
 
 
 def test_marks_are_known() -> None:
-    known = {"", "atk", "atk more", "atk fragment", "sh", "sh run", "python", "sql", "text", "mermaid"}
+    known = {"", "atk", "atk more", "atk fragment", "sh", "sh run", "python", "python run", "sql"}
+    known |= {"text", "mermaid"}
     assert {block.mark for block in EVERY} <= known
 
 
-@pytest.mark.parametrize("block", marked("python"), ids=str)
+@pytest.mark.parametrize("block", marked("python", "python run"), ids=str)
 def test_python_compiles(block: Block) -> None:
     compile(block.text, str(block), "exec")
 
@@ -107,7 +109,9 @@ def test_python_compiles(block: Block) -> None:
 def test_python_uses_the_public_face() -> None:
     import atk
 
-    used = {name for block in marked("python") for name in re.findall(r"\batk\.(\w+)", block.text)}
+    used = {
+        name for block in marked("python", "python run") for name in re.findall(r"\batk\.(\w+)", block.text)
+    }
     assert used
     assert used <= set(atk.__all__)
 
@@ -190,9 +194,11 @@ def test_links_lead_somewhere() -> None:
     lost = []
     for page in PAGES:
         text = FENCE.sub("", page.read_text(encoding="utf-8"))
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[\w-]+)?\)", text):
-            if "://" not in target and not (page.parent / target).exists():
-                lost.append(f"{page.name}: {target}")
+        lost += [
+            f"{page.name}: {target}"
+            for target in re.findall(r"\]\(([^)#\s]+)(?:#[\w-]+)?\)", text)
+            if "://" not in target and not (page.parent / target).exists()
+        ]
     assert lost == []
 
 
@@ -230,11 +236,37 @@ def workplace(folder: Path) -> Path:
 def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ATK_", "OPENAI_"))}
     return subprocess.run(
-        ["sh", "-eu", "-c", script], cwd=folder, capture_output=True, text=True, timeout=120,
+        ["sh", "-eu", "-c", script], cwd=folder, capture_output=True, text=True, timeout=120, check=False,
         env={**kept, "PYTHONPATH": str(HOUSE), "NO_COLOR": "1"},
     )  # fmt: skip
 
 
+def test_the_printed_run_is_that_of_the_graph() -> None:
+    """What README shows of a run lists the nodes that the graph has, in its order."""
+    shown = next(block.text for block in blocks(HOUSE / "README.md") if block.mark == "text")
+    table = shown.partition("  node ")[2].partition("\nwrote\n")
+    program = check(
+        HOUSE / "graphs/quickstart.atk", registry(), environment={}, root=HOUSE,
+        prompts=[HOUSE / "prompts"], graphs=[HOUSE / "graphs"],
+    )  # fmt: skip
+    listed = [line.split()[0] for line in table[0].splitlines()[1:]]
+    assert sorted(listed) == sorted(program.nodes)
+    for node in program.nodes.values():
+        if node.kind == "emit":
+            assert node.settings.model_dump()["path"] in table[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", marked("python run"), ids=str)
+def test_python_runs(block: Block, tmp_path: Path) -> None:
+    folder = workplace(tmp_path)
+    (folder / "page.py").write_text(block.text, encoding="utf-8")
+    done = shell(f'"{sys.executable}" page.py', folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if any(b.mark == "sh run" for b in blocks(page))], ids=lambda p: p.name
 )

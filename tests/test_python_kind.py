@@ -63,6 +63,11 @@ def test_the_row_is_its_own_to_change(tmp_path: Path) -> None:
     assert given.columns == {"turns": ["a"]}
 
 
+def test_one_row_shows_its_columns_and_no_ids(tmp_path: Path) -> None:
+    code = "def f(row):\n    return {'word': ','.join(row), 'count': 1}\n"
+    assert one(python(tmp_path, code, "f", COUNTED, each=True))[0].own["word"] == "question,answer"
+
+
 def test_async_and_generator_functions(tmp_path: Path) -> None:
     code = """
     import asyncio

@@ -126,7 +126,7 @@ def test_arrow_comes_as_arrow(reader: Reader) -> None:
         "FROM failed.checked",
         'FROM "one".pairs',
         "FROM runs",
-        'SELECT "at" FROM calls',
+        'SELECT called_at FROM calls',
         "PIVOT (SELECT path, ok FROM checked) ON ok",
     ],
 )
@@ -533,3 +533,23 @@ def str_id(row: Any) -> str:
     import uuid
 
     return str(uuid.UUID(bytes=row.id))
+
+
+def test_queries_are_answered_where_a_thousand_files_are_open(path: Path) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2_000:
+        pytest.skip("too few descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2_000), hard))
+    held: list[int] = []
+    try:
+        with opened(path) as store:
+            fill(store)
+            held.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(1_100))
+            slow = "SELECT count(*) FROM range(30000000) WHERE range % 7 = 3"
+            assert open_reader(path).sql(slow).rows == [(4_285_714,)]
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

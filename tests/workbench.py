@@ -188,6 +188,7 @@ def bench(
             "values": {},
             "doc": None,
             "span": span,
+            "folder": root,
         } | more
         return Node(name=called, kind=sort, **given)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from engine.kinds.base import Context, Made, Outcome, Row
-from engine.language.program import Clause, Section
+from engine.language.program import Clause, Node
 from engine.language.templates import Template, TemplateProblem
 from engine.language.types import SCALARS, Literal, Many, Optional, Record, Type, schema_text
 from engine.models.base import Reply, Request
@@ -31,6 +31,7 @@ class AskingContext(Context, Protocol):
     """What asking needs beyond every kind's context."""
 
     lets: Mapping[str, Any]  # of this row
+    prepared: Any  # the node's `Parts`
 
     async def ask(self, model: str, request: Request, row: Row, role: str, attempt: int) -> tuple[Reply, bytes]:
         """A reply and its key; from the memo where it is known."""
@@ -43,15 +44,53 @@ class AskingContext(Context, Protocol):
 
 @dataclass(slots=True)
 class Part:
-    """One of the two prompts of a node: the question itself, or its repair."""
+    """One of the two prompts of a node, the question itself or its repair: what all its rows share."""
 
     role: str
     template: Template
     model: str
     wanted: Type
-    reply: str
+    reply: Any  # "json", "text" or "tags"
     sampling: dict[str, Any]
     checks: tuple[Clause, ...]
+    schema: str = ""  # as the template shows it, where it does
+    reads: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.schema = schema_text(self.wanted, self.reply) if self.template.shows_schema else ""
+        self.reads = tuple(sorted(self.template.reads))
+
+
+@dataclass(slots=True)
+class Parts:
+    """What all rows of a prompt node share, worked out once."""
+
+    question: Part
+    repair: Part | None
+    rounds: int
+    keeps: tuple[Clause, ...]
+    many: bool
+    short: str  # the node's name without the call it stands in
+
+    @classmethod
+    def of(cls, node: Node) -> Parts:
+        """From a checked node."""
+        settings = cast("PromptSettings", node.settings)
+        assert node.template is not None
+        assert node.result is not None
+        question = Part("ask", node.template, settings.model, node.result, settings.reply,
+                        sampling(node.template, settings), node.of("check"))
+        repair, rounds = None, 0
+        section = node.sections.get("repair")
+        if section is not None:
+            assert section.template is not None
+            assert section.result is not None
+            own = cast("RepairSettings", section.settings)
+            rounds = own.rounds
+            repair = Part("repair", section.template, own.model or settings.model, section.result, own.reply,
+                          sampling(section.template, own), ())
+        many = isinstance(unwrapped(node.result), Many)
+        return cls(question, repair, rounds, node.of("keep"), many, node.name.rpartition(".")[2])
 
 
 @dataclass(slots=True)
@@ -85,35 +124,27 @@ class Asking:
     def __init__(self, row: Row, context: AskingContext):
         self.row, self.context, self.node = row, context, context.node
         self.settings = cast("PromptSettings", self.node.settings)
+        self.parts: Parts = context.prepared
         self.values: dict[str, Any] = {**self.node.values, **row.columns, **context.lets}
         self.outcome = Outcome()
-        assert self.node.template is not None
-        assert self.node.result is not None
-        self.question = Part(
-            "ask", self.node.template, self.settings.model, self.node.result, self.settings.reply,
-            sampling(self.node.template, self.settings), self.node.of("check"),
-        )
-        self.keeps = self.node.of("keep")
-        self.short = self.node.name.rpartition(".")[2]
 
     async def decide(self) -> Outcome:
         """Every row that came of this one, with its fate."""
-        many = isinstance(unwrapped(self.node.result), Many)
-        await (self.decide_many() if many else self.decide_one())
+        await (self.decide_many() if self.parts.many else self.decide_one())
         return self.outcome
 
     # -- several rows from one reply ------------------------------------------------------
 
     async def decide_many(self) -> None:
-        answer = await self.answer(self.question, self.values, 0)
+        answer = await self.answer(self.parts.question, self.values, 0)
         if not answer.good:
             self.fail(answer)
             return
         if answer.value is None:
             self.outcome.made.append(Made({}, "rejected", "the model declined"))
             return
-        index = f"{self.short}_index"
-        held = await self.context.hold(self.keeps, [self.values | item for item in answer.value])
+        index = f"{self.parts.short}_index"
+        held = await self.context.hold(self.parts.keeps, [self.values | item for item in answer.value])
         for place, (item, reasons) in enumerate(zip(answer.value, held, strict=True)):
             reason = next((text for text in reasons if text), None)
             self.outcome.made.append(Made(item | {index: place}, "rejected" if reason else "ok", reason))
@@ -126,13 +157,12 @@ class Asking:
 
     async def decide_one(self) -> None:
         verdict = await self.judge(self.values)
-        repair = self.node.sections.get("repair")
+        repair = self.parts.repair
         repaired: dict[str, Any] = {}
         rounds = 0
         if repair is not None and verdict.reply is not None and not verdict.kept:
-            part = self.repair_part(repair)
-            for rounds in range(1, cast("RepairSettings", repair.settings).rounds + 1):
-                answer = await self.answer(part, self.values | repaired | (verdict.reply or {}), rounds - 1)
+            for rounds in range(1, self.parts.rounds + 1):
+                answer = await self.answer(repair, self.values | repaired | (verdict.reply or {}), rounds - 1)
                 if not answer.good:
                     self.fail(answer, "repair: ")
                     return
@@ -145,24 +175,17 @@ class Asking:
             return
         own = dict(verdict.reply or {})
         if self.settings.votes > 1:
-            own[f"{self.short}_votes"] = verdict.votes
+            own[f"{self.parts.short}_votes"] = verdict.votes
         if repair is not None:
-            fields = [entry.name for entry in cast(Record, unwrapped(repair.result))]
+            fields = [entry.name for entry in cast(Record, unwrapped(repair.wanted))]
             own |= {name: repaired.get(name, self.values.get(name)) for name in fields if name in repaired or name not in own}
-            own[f"{self.short}_repairs"] = rounds
+            own[f"{self.parts.short}_repairs"] = rounds
         self.outcome.made.append(Made(own, "ok" if verdict.kept else "rejected", verdict.reason))
-
-    def repair_part(self, repair: Section) -> Part:
-        settings = cast("RepairSettings", repair.settings)
-        assert repair.template is not None
-        assert repair.result is not None
-        return Part(
-            "repair", repair.template, settings.model or self.settings.model, repair.result,
-            settings.reply, sampling(repair.template, settings), (),
-        )
 
     async def judge(self, values: Mapping[str, Any]) -> Verdict:
         """Ask for votes, no more than decide it, and hold them against `keep`."""
+        if self.settings.votes == 1:
+            return await self.judge_alone(values)
         total = self.settings.votes
         needed = min(total, math.floor(total * self.settings.quorum) + 1)
         votes: list[tuple[dict[str, Any] | None, str | None]] = []  # reply, reason against
@@ -171,23 +194,36 @@ class Asking:
         while asked < total and self.undecided(votes, needed, total - asked):
             more = min(total - asked, max(1, needed - self.leading(votes)))
             answers = await asyncio.gather(
-                *(self.answer(self.question, values, sample) for sample in range(asked, asked + more))
+                *(self.answer(self.parts.question, values, sample) for sample in range(asked, asked + more))
             )
             asked += more
             good = [answer for answer in answers if answer.good]
             failures += [answer for answer in answers if not answer.good]
-            held = await self.context.hold(self.keeps, [{**values, **(answer.value or {})} for answer in good])
+            held = await self.context.hold(self.parts.keeps, [{**values, **(answer.value or {})} for answer in good])
             for answer, reasons in zip(good, held, strict=True):
                 declined = "the model declined" if answer.value is None else None
                 votes.append((answer.value, declined or next((text for text in reasons if text), None)))
         return self.count(votes, failures, needed)
+
+    async def judge_alone(self, values: Mapping[str, Any]) -> Verdict:
+        """The verdict of a single reply."""
+        answer = await self.answer(self.parts.question, values, 0)
+        if not answer.good:
+            return Verdict(None, False, failed=answer)
+        if answer.value is None:
+            return Verdict({}, False, "the model declined")
+        if not self.parts.keeps:
+            return Verdict(answer.value, True)
+        held = await self.context.hold(self.parts.keeps, [{**values, **answer.value}])
+        reason = next((text for text in held[0] if text), None)
+        return Verdict(answer.value, reason is None, reason)
 
     def leading(self, votes: Sequence[tuple[dict[str, Any] | None, str | None]]) -> int:
         """How many votes the side that may win has so far."""
         return max(Counter(self.side(vote) for vote in votes).values(), default=0)
 
     def undecided(self, votes: Sequence[tuple[dict[str, Any] | None, str | None]], needed: int, left: int) -> bool:
-        if not self.keeps:
+        if not self.parts.keeps:
             return self.leading(votes) < needed
         kept = sum(reason is None for _, reason in votes)
         return kept < needed <= kept + left
@@ -195,7 +231,7 @@ class Asking:
     def side(self, vote: tuple[dict[str, Any] | None, str | None]) -> Any:
         """What a vote is for: kept or not; without `keep`, its booleans and choices."""
         reply, reason = vote
-        if self.keeps or reply is None:
+        if self.parts.keeps or reply is None:
             return reason is None
         record = cast(Record, unwrapped(self.node.result))
         return tuple(
@@ -208,7 +244,7 @@ class Asking:
             return Verdict(None, False, failed=failures[0] if failures else Answer(failure="nothing was asked"))
         replies = [reply for reply, _ in votes if reply is not None]
         sides = Counter(self.side(vote) for vote in votes)
-        if self.keeps:
+        if self.parts.keeps:
             kept = sides[True] >= needed
             if not kept and failures and sides[True] + len(failures) >= needed:
                 return Verdict(None, False, failed=failures[0])  # the votes that failed might have decided it
@@ -217,7 +253,7 @@ class Asking:
             winner = sides.most_common(1)[0][0]
             kept = True
         reply, reason = next((vote for vote in votes if self.side(vote) == winner), votes[0])
-        if reply is None and kept and not self.keeps:
+        if reply is None and kept and not self.parts.keeps:
             kept, reason = False, "the model declined"
         if not kept and len(votes) > 1:
             reason = f"{reason} ({sides[True]} of {len(votes)} votes kept it)"
@@ -230,11 +266,10 @@ class Asking:
         tries = self.settings.retries + 1
         failure, last = "", ""
         answer = Answer()
-        schema = schema_text(part.wanted, cast(Any, part.reply)) if part.template.shows_schema else ""
         before: list[Any] = []
         for attempt in range(tries):
             try:
-                messages = part.template.render(values, schema, failure)
+                messages = part.template.render(values, part.schema, failure)
             except TemplateProblem as error:
                 return Answer(failure=f"{part.template.path.name}:{error.line or 1}: {error.message}")
             if failure and not part.template.shows_failure:
@@ -243,8 +278,8 @@ class Asking:
             again = sum(asked == messages for asked in before)  # the same words once more: another sample
             before.append(messages)
             request = Request(
-                messages, part.wanted, cast(Any, part.reply), part.template.shows_schema,
-                part.sampling, sample + again * self.settings.votes, {name: values.get(name) for name in sorted(part.template.reads)},
+                messages, part.wanted, part.reply, part.template.shows_schema, part.sampling,
+                sample + again * self.settings.votes, {name: values.get(name) for name in part.reads},
             )
             reply, key = await self.context.ask(part.model, request, self.row, part.role, attempt)
             self.outcome.calls.append(key)
@@ -269,7 +304,7 @@ class Asking:
                 return Answer(failure="the reply was cut off by the limit of tokens"
                               + (f" (max_tokens = {limit})" if limit else "") + "; it must be shorter")
         try:
-            value = parse(reply.text, part.wanted, cast(Any, part.reply))
+            value = parse(reply.text, part.wanted, part.reply)
         except Unparsed as error:
             return Answer(failure=str(error))
         return await self.check(part, value, values, last_try)

@@ -107,6 +107,8 @@ class Context(Protocol):
 class RowContext(Context, Protocol):
     """What a row-wise kind may ask besides."""
 
+    prepared: Any  # what the kind's `prepare` gave for the node
+
     async def evaluate(self, clauses: Sequence[Clause], row: Row) -> list[Any]:
         """What expressions (`Node.expressions`) come to over a row; an exception in place of a value."""
         ...
@@ -187,6 +189,10 @@ class RowKind(Kind):
     flow = "row"
     blocking: ClassVar[bool] = False  # True: `work_now` is called, in a thread
 
+    def prepare(self, node: Node) -> Any:
+        """What all rows of a node share, worked out once; `RowContext.prepared` hands it to `work`."""
+        return None
+
     async def work(self, row: Row, context: Context) -> Outcome:
         """What becomes of one row. Deterministic but for calls."""
         raise NotImplementedError
@@ -226,6 +232,12 @@ class TableKind(Kind):
 
     def finish(self, context: Context) -> None:
         """What is done once the table is whole and meets its expectations. Runs in a thread."""
+
+
+def read_from(context: Context) -> list[Path]:
+    """Where a relative path that is read is looked for, in order (`Role.INPUT_PATH`)."""
+    beside = [context.program.path.parent, *([context.node.folder] if context.node.folder else [])]
+    return [context.root, *beside]
 
 
 class KindError(Exception):

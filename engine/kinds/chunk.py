@@ -7,21 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import Field
 
-from engine.data.chunking import SMALLEST, chunk
-from engine.data.tokens import Tokenizer, TokenizerProblem, tokenizer
-from engine.kinds.base import Context, KindError, Made, Outcome, Row, RowKind, Settings
+from engine.kinds.base import Context, KindError, Made, Outcome, Row, RowKind, Settings, read_from
 from engine.language.kind import Problem, Role, Shape
 from engine.language.program import Node
+
+if TYPE_CHECKING:
+    from engine.data.tokens import Tokenizer
 
 
 class ChunkSettings(Settings):
     """Settings of `chunk`."""
 
-    size: int = Field(2_000, ge=SMALLEST, description="Tokens of a passage, at most.")
+    size: int = Field(2_000, ge=16, description="Tokens of a passage, at most.")
     overlap: int = Field(
         0, ge=0, description="Tokens of whole sentences that a passage repeats of the one before, at most."
     )
@@ -74,6 +75,8 @@ class Chunk(RowKind):
 
     def work_now(self, row: Row, context: Context) -> Outcome:
         """The passages of one document, in order. A document without a word is rejected."""
+        from engine.data.chunking import chunk
+
         node = context.node
         settings = cast(ChunkSettings, node.settings)
         text = row.columns[settings.column]
@@ -96,12 +99,12 @@ class Chunk(RowKind):
 
 
 def _tokenizer(context: Context, settings: ChunkSettings) -> Tokenizer:
+    from engine.data.tokens import TokenizerProblem, tokenizer
+
     if settings.tokenizer is None:
         return tokenizer()
-    places = [context.root, context.program.path.parent, Path(context.node.span.path).parent]
-    found = next(
-        (place / settings.tokenizer for place in places if (place / settings.tokenizer).is_file()), None
-    )
+    places = [place / settings.tokenizer for place in read_from(context)]
+    found = next((place for place in places if place.is_file()), None)
     try:
         return tokenizer(found or context.root / settings.tokenizer)
     except TokenizerProblem as error:
@@ -116,7 +119,7 @@ def _stamp(node: Node) -> str | None:
     name = cast(ChunkSettings, node.settings).tokenizer
     if name is None:
         return None
-    for place in (Path.cwd(), Path(node.span.path).parent):
+    for place in (Path.cwd(), node.folder or Path.cwd()):
         if (place / name).is_file():
             return hashlib.sha256((place / name).read_bytes()).hexdigest()
     return "missing"

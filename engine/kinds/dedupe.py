@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import Field
 
-from engine.data.similarity import Twin, exact, near
 from engine.kinds.base import Context, Made, Row, Settings, TableKind
 from engine.language.kind import Problem, Role, Shape
+
+if TYPE_CHECKING:
+    from engine.data.similarity import Twin
 
 SHOWN = 80  # characters of the text that a row is a duplicate of
 
@@ -66,6 +68,8 @@ class Dedupe(TableKind):
 
     def work(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> Iterable[Made]:
         """Every input row, in its order: as it is, or rejected."""
+        from engine.data.similarity import exact, near
+
         settings = cast(DedupeSettings, context.node.settings)
         names = settings.columns or [cast(str, settings.column)]
         ids: list[bytes] = []

@@ -6,9 +6,7 @@ whole and holds what `expect` says. Forms, files and cards are `engine.data`'s.
 
 from __future__ import annotations
 
-import contextlib
 import re
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +15,9 @@ from typing import Annotated, cast
 
 from pydantic import Field
 
-from engine.data import cards, formats
+from engine.data import formats
 from engine.data.columns import record_fields
 from engine.data.splitting import assign
-from engine.data.writers import Files, NotWritten
 from engine.kinds.base import Context, KindError, Made, Row, Settings, TableKind
 from engine.language.kind import Problem, Role, Shape
 from engine.language.program import Node, Program
@@ -35,7 +32,6 @@ DEFAULTS: Mapping[str, tuple[str, ...]] = {
 }
 UNEVEN = 0.05  # a split whose share of the rows is further off is told
 BATCH = 500
-_cards = threading.Lock()  # two sets may share one card
 
 
 class EmitSettings(Settings):
@@ -92,7 +88,7 @@ class Emit(TableKind):
         settings = cast(EmitSettings, node.settings)
         _check_alone(context.program, node)
         shares = settings.split or {"train": 1.0}
-        groups = _groups(context.program, node)
+        groups = groups_of(context.program, node)
         ids = [group_of(row, groups) for row in inputs[0]()]
         sides = assign(ids, shares, settings.seed)
         self.tell(context, shares, Counter(sides[each] for each in ids), len(sides))
@@ -123,13 +119,16 @@ class Emit(TableKind):
                 f"{name} has {rows[name] / total:.0%} of the rows (wished {share:.0%})"
                 for name, share in shares.items()
             )
-            by = _groups(context.program, context.node)
+            by = groups_of(context.program, context.node)
             what = f"rows of `{by[0]}`" if by else "rows"
             finer = "; `by = …` with a nearer ancestor splits finer" if by else ""
             context.say(f"split by {groups} {what}, {came}{finer}")
 
     def finish(self, context: Context) -> None:
         """Write the files, all or none, then the card."""
+        from engine.data.writers import Files, NotWritten
+        from engine.kinds import emit_card
+
         node = context.node
         settings = cast(EmitSettings, node.settings)
         place = Place.of(settings, context.out)
@@ -150,7 +149,7 @@ class Emit(TableKind):
                     writers[side].write([example])
                     counts[side] += 1
             if settings.card:
-                _write_card(context, place, features, counts)
+                emit_card.write(context, place, features, counts)
         except NotWritten as error:
             raise KindError(f"`{node.name}`: {error.message}", error.help) from error
         for name, path in place.files.items():
@@ -205,7 +204,7 @@ def group_of(row: Row, groups: Sequence[str]) -> bytes:
     return next((row.ids[name] for name in groups if name in row.ids), row.id)
 
 
-def _groups(program: Program, node: Node) -> list[str]:
+def groups_of(program: Program, node: Node) -> list[str]:
     """The ancestors to split by: the one named, or the sources, farthest first."""
     by = cast(EmitSettings, node.settings).by
     if by is not None:
@@ -303,99 +302,3 @@ def _check_alone(program: Program, node: Node) -> None:
                 f"`{node.name}` and `{other.name}` both write {min(map(str, mine & theirs))}",
                 "give one of them another `path`",
             )
-
-
-# -- the card -------------------------------------------------------------------------------------
-
-
-def _write_card(context: Context, place: Place, features: Mapping[str, str], counts: Counter[str]) -> None:
-    with _cards:
-        path = _card_path(context.program, place)
-        before = path.read_text("utf-8", "replace") if path.is_file() else None
-        card = _card(context, place, features, counts)
-        stale = [
-            place.folder / name
-            for name in cards.files_of(before or "", card.name)
-            if name not in card.files.values()
-        ]
-        with Files() as files:
-            files.text(path, cards.write(card, before))
-        for file in stale:  # of a split that is no more
-            with contextlib.suppress(OSError):
-                if file.resolve().is_relative_to(place.folder.resolve()):
-                    file.unlink()
-
-
-def _card_path(program: Program, place: Place) -> Path:
-    """`README.md`, unless it is a stranger's, or of sets whose files are of another sort than this one's."""
-    shared, own = place.folder / place.card, place.folder / f"{place.name}.card.md"
-    out = place.out
-    peers = [
-        peer
-        for node in program.nodes.values()
-        if isinstance(node.settings, EmitSettings) and node.settings.card
-        if (peer := Place.of(node.settings, out)).folder / peer.card == shared
-    ]
-    if peers and peers[0].suffix != place.suffix:
-        return own
-    if not shared.is_file():
-        return shared
-    text = shared.read_text("utf-8", "replace")
-    return shared if cards.is_ours(text) and cards.endings(text, place.name) <= {place.suffix} else own
-
-
-def _card(context: Context, place: Place, features: Mapping[str, str], counts: Counter[str]) -> cards.Card:
-    import networkx as nx
-
-    program, node = context.program, context.node
-    settings = cast(EmitSettings, node.settings)
-    behind = nx.ancestors(program.dag, node.name) if node.name in program.dag else set()
-    way = [each for name, each in program.nodes.items() if name in behind and not each.skipped]
-    groups = _groups(program, node)
-    return cards.Card(
-        name=place.name,
-        graph=program.name,
-        format=settings.format,
-        files={name: path.relative_to(place.folder).as_posix() for name, path in place.files.items()},
-        rows=counts,
-        features=features,
-        doc=node.doc,
-        split_by=groups[0] if groups and settings.split else None,
-        steps=[_step(context, each) for each in way],
-        models=_models(program, way),
-        prompts=_prompts(way),
-    )
-
-
-def _step(context: Context, node: Node) -> cards.Step:
-    found = context.counts(node.name)
-    return cards.Step(
-        node.name, node.kind, found.get("ok", 0), found.get("rejected", 0), found.get("failed", 0), node.doc
-    )
-
-
-def _models(program: Program, way: Sequence[Node]) -> list[cards.Model]:
-    asked: dict[str, list[str]] = {}
-    for node in way:
-        for settings in (node.settings, *(section.settings for section in node.sections.values())):
-            for name, entry in type(settings).model_fields.items():
-                model = getattr(settings, name)
-                if (
-                    Role.MODEL in entry.metadata
-                    and model in program.models
-                    and node.name not in asked.get(model, ())
-                ):
-                    asked.setdefault(model, []).append(node.name)
-    return [
-        cards.Model(name, program.models[name].model, program.models[name].provider, tuple(nodes))
-        for name, nodes in asked.items()
-    ]
-
-
-def _prompts(way: Sequence[Node]) -> list[cards.Prompt]:
-    found: dict[str, str] = {}
-    for node in way:
-        for template in (node.template, *(section.template for section in node.sections.values())):
-            if template is not None:
-                found[template.name] = template.digest
-    return [cards.Prompt(name, digest) for name, digest in sorted(found.items())]

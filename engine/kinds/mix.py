@@ -7,17 +7,17 @@ what is said when the wished shares could not be had.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from pydantic import Field
 
 from engine.data.columns import record_fields
-from engine.data.conversations import text_of
-from engine.data.mixing import Blend, Item, blend
-from engine.data.tokens import estimate
 from engine.kinds.base import Context, Made, Row, Settings, TableKind
 from engine.language.kind import Problem, Role, Shape
 from engine.language.program import Node
+
+if TYPE_CHECKING:
+    from engine.data.mixing import Blend
 
 MISSED = 0.02  # of the whole: a share that is further off is told
 
@@ -69,6 +69,8 @@ class Mix(TableKind):
 
     def work(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> Iterable[Made]:
         """The rows chosen, input after input, each with its lineage."""
+        from engine.data.mixing import Item, blend
+
         node = context.node
         settings = cast(MixSettings, node.settings)
         names = list(node.inputs)
@@ -129,6 +131,9 @@ def shared(inputs: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 def tokens_of(row: Row, columns: Sequence[str], types: Mapping[str, str]) -> int:
     """Tokens of what a model would be trained on: the messages, else the text, else all text columns."""
+    from engine.data.conversations import text_of
+    from engine.data.tokens import estimate
+
     messages = row.columns.get("messages")
     if "messages" in columns and messages is not None and record_fields(types["messages"]):
         return estimate(text_of(messages))

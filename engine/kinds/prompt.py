@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
-from engine.kinds.asking import Asking
+from engine.kinds.asking import Asking, Parts
 from engine.kinds.base import Context, Outcome, Row, RowKind, Settings
 from engine.language.kind import Problem, Role, Shape
 from engine.language.program import Node
@@ -111,6 +111,10 @@ class Prompt(RowKind):
         repaired = row_record(repair.result) if repair else None
         names |= {field.name for field in repaired} if repaired else set()
         return frozenset(names)
+
+    def prepare(self, node: Node) -> Parts:
+        """Schemas, sampling and gates, for all its rows."""
+        return Parts.of(node)
 
     async def work(self, row: Row, context: Context) -> Outcome:
         """Ask until the row is decided."""

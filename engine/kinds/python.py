@@ -114,7 +114,7 @@ class PythonEach(_Called, RowKind):
         node = context.node
         settings = cast(PythonSettings, node.settings)
         function, path = _function(context)
-        given = plain_row(row)
+        given = columns_of(row)
         try:
             if inspect.iscoroutinefunction(function):
                 value = await function(given, **settings.arguments)
@@ -148,7 +148,7 @@ class PythonTable(_Called, TableKind):
             rows = list(read())
             if number == 0:
                 known = {row.id: Row(row.id, row.rev, {}, row.ids) for row in rows}
-            tables.append([plain_row(row) for row in rows])
+            tables.append([ids_of(row) | columns_of(row) for row in rows])
         try:
             given = list(_values(function(*tables, **settings.arguments)))
         except Exception as error:
@@ -177,14 +177,20 @@ class PythonTable(_Called, TableKind):
             yield Made(own, "failed" if reason else "ok", reason, parent=parent, identity=identity)
 
 
-def plain_row(row: Row) -> dict[str, Any]:
-    """A row as the author's code sees it: columns and ids (`checked_id`, as text), its own to change."""
-    ids = {node.replace(".", "_") + "_id": str(uuid.UUID(bytes=each)) for node, each in row.ids.items()}
-    columns = {
+def columns_of(row: Row) -> dict[str, Any]:
+    """A row's columns as the author's code sees them: its own to change.
+
+    A function of one row gets no ids: what it gives must depend on nothing but the columns.
+    """
+    return {
         name: copy.deepcopy(value) if isinstance(value, list | dict) else value
         for name, value in row.columns.items()
     }
-    return ids | columns
+
+
+def ids_of(row: Row) -> dict[str, str]:
+    """The ids of a row and of its ancestors, by the columns they have in queries (`checked_id`)."""
+    return {node.replace(".", "_") + "_id": str(uuid.UUID(bytes=each)) for node, each in row.ids.items()}
 
 
 def _call(function: Callable[..., Any], row: dict[str, Any], arguments: Mapping[str, Any]) -> Any:
@@ -294,4 +300,4 @@ def _folders(shape: Shape) -> list[Path]:
 
 
 def _near(node: Node) -> list[Path]:
-    return [Path(node.span.path).resolve().parent, Path.cwd()]
+    return [*([node.folder] if node.folder else []), Path.cwd()]

@@ -10,13 +10,12 @@ import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import Field
 
-from engine.data import files, readers
-from engine.kinds.base import Context, KindError, Made, Settings, SourceKind
+from engine.data import files
+from engine.kinds.base import Context, KindError, Made, Settings, SourceKind, read_from
 from engine.language.kind import Problem, Role, Shape
 from engine.language.types import (
     Many,
@@ -29,6 +28,9 @@ from engine.language.types import (
     duckdb_type,
     validator,
 )
+
+if TYPE_CHECKING:
+    from engine.data import readers
 
 SURE = 100  # rows without a column before it is said to be missing altogether
 
@@ -95,9 +97,8 @@ class Source(SourceKind):
 
     def found(self, context: Context) -> files.Found:
         settings = cast(SourceSettings, context.node.settings)
-        folders = [context.root, context.program.path.parent, Path(context.node.span.path).parent]
         try:
-            return files.find(settings.path or "", folders, settings.format)
+            return files.find(settings.path or "", read_from(context), settings.format)
         except files.NothingFound as error:
             raise KindError(f"`{context.node.name}`: {error.message}", error.help) from error
 
@@ -156,6 +157,8 @@ class _Reading:
                 f"the type also wants `{missing[0]}`",
                 "leave it out of the type, make it optional, or read rows (jsonl, csv, parquet)",
             )
+        from engine.data import readers
+
         item = readers.document(file)
         if item.values is None:
             own = {"path": file.name} if "path" in self.fields else {}
@@ -200,6 +203,8 @@ class _Reading:
 
     def items(self, file: files.File) -> Iterator[readers.Item]:
         """What is in a file; where it cannot be read on, one last item says so."""
+        from engine.data import readers
+
         try:
             yield from readers.rows(file)
         except readers.Unreadable as error:

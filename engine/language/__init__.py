@@ -38,8 +38,8 @@ def check(
     user's own first and the shipped ones last. `root` is where the command runs; paths in
     messages are relative to it. `text` stands for the file's content where it is given.
     """
-    from engine.language.checking import Given
-    from engine.language.checking import check as run
+    from engine.language.checking import Checking
+    from engine.language.given import Given
 
     given = Given(
         kinds=kinds,
@@ -51,4 +51,4 @@ def check(
         prompts=tuple(prompts),
         graphs=tuple(graphs),
     )
-    return run(Path(path), given, text)
+    return Checking(given).run(Path(path), text)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from engine.language.sqltext import identifier, text
@@ -18,9 +19,20 @@ from engine.language.sqltext import identifier, text
 if TYPE_CHECKING:
     import duckdb
 
-_NO_MATCH = re.compile(r"(?:No function matches the given name and argument types|"
-                       r"Could not choose a best candidate function for the function call) ['\"](.+?)\((.*?)\)['\"]\.")  # fmt: skip
-_COMPARE = re.compile(r"Cannot (?:compare|mix) values of type (.+?) and (?:type )?(.+?)(?: in (.+?))? - an explicit")
+_CONFINED = {
+    "errors_as_json": "true",
+    "python_enable_replacements": "false",
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+_NO_MATCH = re.compile(
+    r"(?:No function matches the given name and argument types|"
+    r"Could not choose a best candidate function for the function call) ['\"](.+?)\((.*?)\)['\"]\."
+)
+_COMPARE = re.compile(
+    r"Cannot (?:compare|mix) values of type (.+?) and (?:type )?(.+?)(?: in (.+?))? - an explicit"
+)
 _SPELLED = (
     (re.compile(r"\b(VARCHAR|STRING_LITERAL)\b"), "str"),
     (re.compile(r"\b(HUGEINT|BIGINT|INTEGER|SMALLINT|TINYINT|UBIGINT|UINTEGER)(_LITERAL)?\b"), "int"),
@@ -72,12 +84,9 @@ class Binder:
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        import duckdb
-
-        connection = duckdb.connect(config={"threads": 1})
-        connection.execute(
-            "SET errors_as_json = true; SET python_enable_replacements = false; SET enable_external_access = false"
-        )
+        connection: duckdb.DuckDBPyConnection = _library().connect(config={"threads": 1})
+        for setting, value in _CONFINED.items():
+            connection.execute(f"SET {setting} = {value}")
         return connection
 
     # -- expressions ---------------------------------------------------------------------
@@ -87,7 +96,7 @@ class Binder:
         return str(self._fetch(f"DESCRIBE SELECT {sql} AS it {_row(columns)}")[0][1])
 
     def aggregates(self, sql: str, columns: Mapping[str, str]) -> bool:
-        """Whether an expression that binds is over many rows."""
+        """Whether an expression that binds is over many rows: then it cannot stand in a WHERE."""
         try:
             self._fetch(f"DESCRIBE SELECT 1 {_row(columns) or 'FROM (SELECT 1)'} WHERE ({sql}) IS NULL")
         except Unbound as error:
@@ -126,19 +135,27 @@ class Binder:
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(schema)}")
             for parts, columns in tables.items():
                 inner = ", ".join(f"{identifier(name)} {kind}" for name, kind in columns.items())
-                connection.execute(f"CREATE TABLE {'.'.join(map(identifier, parts))} ({inner or 'nothing INTEGER'})")
+                connection.execute(
+                    f"CREATE TABLE {'.'.join(map(identifier, parts))} ({inner or 'nothing INTEGER'})"
+                )
             found = self._fetch(f"DESCRIBE {query}", values or None, skipped=len("DESCRIBE "))
         finally:
             connection.execute("ROLLBACK")
         return [(str(row[0]), "INTEGER" if row[1] in ('"NULL"', "NULL") else str(row[1])) for row in found]
 
     def _fetch(self, sql: str, values: Mapping[str, Any] | None = None, skipped: int = 0) -> list[Any]:
-        import duckdb
-
         try:
             return self.connection.execute(sql, dict(values) if values else None).fetchall()
-        except duckdb.Error as error:
+        except _library().Error as error:
             raise _explained(error, sql, skipped) from None
+
+
+def _library() -> Any:
+    """DuckDB. Its Python face costs more to import than the library, and a check needs none of it."""
+    try:
+        return import_module("_duckdb")
+    except ImportError:
+        return import_module("duckdb")
 
 
 def _row(columns: Mapping[str, str]) -> str:
@@ -178,7 +195,9 @@ class _Mentions:
     def note(self, value: dict[str, Any], defined: frozenset[str]) -> None:
         kind = value.get("type")
         if kind == "BASE_TABLE":
-            parts = tuple(filter(None, (value.get("catalog_name"), value.get("schema_name"), value["table_name"])))
+            parts = tuple(
+                filter(None, (value.get("catalog_name"), value.get("schema_name"), value["table_name"]))
+            )
             if len(parts) > 1 or parts[0].casefold() not in defined:
                 start, length = self.place(value)
                 self.tables.append(Mention(parts, start, length))
@@ -239,12 +258,22 @@ def _explained(error: Exception, sql: str, skipped: int) -> Unbound:
         return Unbound(f"no column named `{name}`", sort="column", name=name, start=start, length=length)
     if subtype == "MISSING_ENTRY" and "Function" in str(details.get("type", "")):
         near = _candidate(message) or (candidates[0].strip() if candidates else None)
-        return Unbound(f"no function named `{name}`", f"did you mean `{near}`?" if near else None, "function",
-                       name, start, len(str(name)))  # fmt: skip
+        return Unbound(
+            f"no function named `{name}`",
+            f"did you mean `{near}`?" if near else None,
+            "function",
+            name,
+            start,
+            len(str(name)),
+        )
     if subtype == "MISSING_ENTRY" and details.get("type") == "Table":
         return Unbound(f"no table named `{name}`", sort="table", name=name, start=start, length=length)
     readable, help = _readable(message)
     return Unbound(readable, help, start=start, length=length)
+
+
+def _signature(line: str) -> str:
+    return spelled(line.split(" -> ")[0]).replace(", /", "").replace('"', "")
 
 
 def _candidate(message: str) -> str | None:
@@ -259,25 +288,42 @@ def _readable(message: str) -> tuple[str, str | None]:
         offered = [line.strip() for line in message.split("\n")[2:] if line.startswith("\t\t") or "(" in line]
         help = None
         if name.isidentifier() and 0 < len(offered) <= 4:
-            help = "it takes " + " or ".join(spelled(line.split(" -> ")[0]).replace(", /", "") for line in offered)
+            help = "it takes " + " or ".join(_signature(line) for line in offered)
         return f"`{name}` does not take ({spelled(found[2])})", help
     if found := _COMPARE.search(message):
         within = f" in {found[3]}" if found[3] else ""
         verb = "be mixed" if found[3] else "be compared"
-        return f"{spelled(found[1])} and {spelled(found[2])} cannot {verb}{within}", "convert one of them with `cast`"
+        return (
+            f"{spelled(found[1])} and {spelled(found[2])} cannot {verb}{within}",
+            "convert one of them with `cast`",
+        )
     if found := re.match(r'Could not find key "(.+?)" in struct\s+Candidate Entries: (.+)', message, re.S):
         known = ", ".join(re.findall(r'"(.+?)"', found[2])[:6])
         return f"no field named `{found[1]}`", f"it has {known}"
     if found := re.match(r'Macro "(.+?)"\(\) does not support the supplied arguments', message):
         takes = re.search(r'\t"?\w+"?\((.*?)\)', message)
         return f"`{found[1]}` does not take these arguments", f"it takes ({takes[1]})" if takes else None
-    if found := re.match(r'Table "(.+?)" does not have a column named "(.+?)"\s*(?:Candidate bindings: :?(.*))?', message, re.S):
+    if found := re.match(
+        r'Table "(.+?)" does not have a column named "(.+?)"\s*(?:Candidate bindings: :?(.*))?', message, re.S
+    ):
         known = ", ".join(re.findall(r'"(.+?)"', found[3] or "")[:6])
         return f"`{found[1]}` has no column `{found[2]}`", f"did you mean {known}?" if known else None
     if found := re.match(r'Referenced table "(.+?)" not found!\s*(?:Candidate tables: "(.+?)")?', message):
-        return f"no table named `{found[1]}` in this query", f"did you mean `{found[2]}`?" if found[2] else None
+        return f"no table named `{found[1]}` in this query", f"did you mean `{found[2]}`?" if found[
+            2
+        ] else None
     if found := re.match(r'column "(.+?)" must appear in the GROUP BY', message):
-        return (f"`{found[1]}` belongs to single rows, beside an aggregate over many",
-                f"aggregate it too, as in any_value({found[1]}), or group by it")  # fmt: skip
+        return (
+            f"`{found[1]}` belongs to single rows, beside an aggregate over many",
+            f"aggregate it too, as in any_value({found[1]}), or group by it",
+        )
+    if "Required module" in message:
+        return "this is no value that a graph could hold", "a date or a time, for example; convert it to text"
+    if "file system operations are disabled" in message:
+        return "a query reads tables of the graph, not files", "files come in through a `source`"
+    if found := re.match(r"Cannot extract field '(.+?)' from", message):
+        return f"there is no field `{found[1]}`: this is no object", None
+    if "exists in the" in message and (found := re.search(r'name "?(\w+)"? ', message)):
+        return f"no function named `{found[1]}`", None
     first = message.split("\n")[0].strip()
     return (first[:1].lower() + first[1:] if first[1:2].islower() else first).rstrip("!."), None

@@ -71,7 +71,11 @@ class Builder:
             value = ["\N{REPLACEMENT CHARACTER}" if "\ud800" <= one <= "\udfff" else one for one in value]
             self.report(Diagnostic("ATK007", "half of a surrogate pair is no character", self.span(token)))
         return ast.String(
-            span=self.span(token), text=str(token), value="".join(value), offsets=tuple(offsets), source=self.text
+            span=self.span(token),
+            text=str(token),
+            value="".join(value),
+            offsets=tuple(offsets),
+            source=self.text,
         )
 
     def said(self, token: Any) -> str | None:
@@ -93,7 +97,9 @@ class Builder:
             case "profile":
                 return ast.ProfileDeclaration(self.word(kids[0]), self.block(kids[1]))
             case "test":
-                return ast.TestDeclaration(self.path(kids[0]), self.string(kids[1]).value, self.block(kids[2]))
+                return ast.TestDeclaration(
+                    self.path(kids[0]), self.string(kids[1]).value, self.block(kids[2])
+                )
             case "graph":
                 return self.graph(node)
             case _:
@@ -105,9 +111,7 @@ class Builder:
     def param(self, node: Node) -> ast.ParamDeclaration:
         shape, default = node.children
         name, type_ = shape.children  # type: ignore[union-attr]
-        return ast.ParamDeclaration(
-            self.word(name), self.type(type_), self.maybe(default), self.doc(node)
-        )
+        return ast.ParamDeclaration(self.word(name), self.type(type_), self.maybe(default), self.doc(node))
 
     def graph(self, node: Node) -> ast.GraphDeclaration:
         name, slots, result, nodes, back = (child for child in node.children)
@@ -161,7 +165,10 @@ class Builder:
                     at = self.text.span(self.start(item), self.start(item) + len("given"))
                     clauses.append(
                         ast.ClauseDeclaration(
-                            ast.Word("given", at), ast.Word(target.dotted, target.span), self.expression(kids[1]), None
+                            ast.Word("given", at),
+                            ast.Word(target.dotted, target.span),
+                            self.expression(kids[1]),
+                            None,
                         )
                     )
         return ast.Block(tuple(settings), tuple(sections), tuple(clauses))
@@ -209,7 +216,9 @@ class Builder:
             case "true" | "false" | "null":
                 return ast.Constant(value={"true": True, "false": False, "null": None}[node.data], **at)
             case "not_" | "negative":
-                return ast.Unary(operator="not" if node.data == "not_" else "-", of=self.expression(kids[0]), **at)
+                return ast.Unary(
+                    operator="not" if node.data == "not_" else "-", of=self.expression(kids[0]), **at
+                )
             case "or_" | "and_" | "in_" | "not_in":
                 operator = str(node.data).rstrip("_").replace("_", " ")
                 return ast.Binary(

@@ -8,11 +8,12 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 TAB = 4
+WIDEST = 120  # characters of a line that are shown
 _KEY = re.compile(r'(api_key`?\s*=\s*)"((?:\\.|[^"\\])*)"?')
 _LOGIN = re.compile(r"://[^@/\s\"]+@")
 
@@ -41,6 +42,40 @@ class Diagnostic:
     help: str | None = None
     related: tuple[tuple[Span, str], ...] = ()
     severity: Literal["error", "warning"] = "error"
+
+
+class Wrong(Exception):
+    """Something is wrong; without diagnostics it only follows from what was told already."""
+
+    def __init__(self, *diagnostics: Diagnostic):
+        super().__init__("; ".join(diagnostic.message for diagnostic in diagnostics))
+        self.diagnostics = diagnostics
+
+
+def wrong(code: str, message: str, span: Span, help: str | None = None) -> Wrong:
+    return Wrong(Diagnostic(code, message, span, help))
+
+
+class Reporting:
+    """Base of what reports as it goes on: whoever has `report` can also `say` and `tell`."""
+
+    report: Callable[[Diagnostic], None]
+
+    def say(
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        help: str | None = None,
+        related: tuple[tuple[Span, str], ...] = (),
+    ) -> None:
+        """Report an error."""
+        self.report(Diagnostic(code, message, span, help, related))
+
+    def tell(self, error: Wrong) -> None:
+        """Report what was raised."""
+        for diagnostic in error.diagnostics:
+            self.report(diagnostic)
 
 
 def closest(name: str, among: Iterable[str]) -> str | None:
@@ -77,16 +112,17 @@ def render(diagnostic: Diagnostic, text: str | None = None) -> str:
     gutter = " " * len(str(span.line))
     out = [head, f"{gutter}--> {_plain(span.path)}:{span.line}:{span.column}"]
     if line is not None:
-        shown = _masked(line)
-        before = _cells(shown[: span.column - 1])
-        width = max(_cells(shown[: span.column - 1 + span.width]) - before, 1)
+        shown, column = _window(_masked(line), span.column)
+        before = _cells(shown[: column - 1])
+        width = max(_cells(shown[: column - 1 + span.width]) - before, 1)
         out += [
             f"{gutter} |",
             f"{span.line} | {_expanded(shown)}".rstrip(),
             f"{gutter} | {' ' * before}{'^' * width}",
         ]
     out += [
-        f"{gutter} = note: {_plain(note)} ({_plain(where.path)}:{where.line})" for where, note in diagnostic.related
+        f"{gutter} = note: {_plain(note)} ({_plain(where.path)}:{where.line})"
+        for where, note in diagnostic.related
     ]
     if diagnostic.help:
         out.append(f"{gutter} = help: {_plain(diagnostic.help)}")
@@ -98,6 +134,19 @@ def _line(span: Span, text: str | None) -> str | None:
         return span.source
     lines = text.split("\n") if text else []
     return lines[span.line - 1].rstrip("\r") if 0 < span.line <= len(lines) else None
+
+
+def _window(line: str, column: int) -> tuple[str, int]:
+    """A long line cut to what stands around a column, and the column in it."""
+    if len(line) <= WIDEST:
+        return line, column
+    start = max(0, min(column - 1 - WIDEST // 2, len(line) - WIDEST))
+    cut = line[start : start + WIDEST]
+    if start:
+        cut = "…" + cut[1:]
+    if start + WIDEST < len(line):
+        cut = cut[:-1] + "…"
+    return cut, column - start
 
 
 def _masked(line: str) -> str:

@@ -9,78 +9,19 @@ sees its slots and its file's declarations and imports, nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from engine.language import tree as ast
-from engine.language.diagnostics import Diagnostic, Span, suggestion
-from engine.language.expressions import MISSING, Expressions, Known, Scope, Wrong, wrong
+from engine.language.diagnostics import Diagnostic, Reporting, Span, Wrong, suggestion, wrong
+from engine.language.expressions import MISSING, Expressions, Known, Scope
 from engine.language.files import GraphFile, Loader, table_slot
+from engine.language.instances import Flat, Instance, TableSlot, top_level_only
 from engine.language.kind import KindSpec
 from engine.language.types import Type, accepts, describe
 
 MOST_NODES = 1_000
 
 
-@dataclass
-class TableSlot:
-    """A table handed into a graph. `path` is what the call names, in the calling scope."""
-
-    type: Type
-    path: ast.Path | None
-    outer: Instance | None
-    stands_for: str | None = None  # a node that stands for it where the graph is checked uncalled
-
-
-@dataclass
-class Instance:
-    """One scope: a file's top level, or the body of a graph at one call."""
-
-    name: str  # of the call; "" at the top
-    prefix: str  # of its nodes' names
-    file: GraphFile
-    known: Mapping[str, Known]
-    nodes: Mapping[str, ast.NodeDeclaration]
-    parent: Instance | None = None
-    call: ast.NodeDeclaration | None = None
-    graph: ast.GraphDeclaration | None = None
-    slots: dict[str, TableSlot] = field(default_factory=dict)
-    calls: dict[str, Instance] = field(default_factory=dict)
-    broken: set[str] = field(default_factory=set)  # nodes whose fault was told: nothing is known of them
-    broken_slots: bool = False
-
-    @property
-    def returned(self) -> str | None:
-        """The name of the node that the graph gives back."""
-        return self.graph.returns.dotted if self.graph else None
-
-    def full(self, local: str) -> str:
-        """The name in the flat graph of a node of this scope."""
-        return self.name if self.graph and local == self.returned else self.prefix + local
-
-    def scope(self) -> Scope:
-        """What a constant may name here."""
-        inside = self.graph is not None
-
-        def hint(name: str) -> str | None:
-            if inside and name in self.file.params:
-                return f"a graph sees its slots only: add a slot `{name}` and set it at the call"
-            return None
-
-        return Scope(known=self.known, what="slot" if inside else "param", hint=hint)
-
-
-@dataclass
-class Flat:
-    """One node of the flat graph."""
-
-    name: str
-    declaration: ast.NodeDeclaration
-    home: Instance
-    kind: KindSpec
-    expects: list[tuple[ast.ClauseDeclaration, Instance]] = field(default_factory=list)  # of calls it ends
-
-
-class Expansion:
+class Expansion(Reporting):
     """The flat nodes of a file, in the order in which they are written."""
 
     def __init__(
@@ -111,13 +52,9 @@ class Expansion:
                 home.broken.add(name)
                 self.tell(error)
 
-    def tell(self, error: Wrong) -> None:
-        for diagnostic in error.diagnostics:
-            self.report(diagnostic)
-
     def node(self, home: Instance, name: str, declaration: ast.NodeDeclaration) -> None:
         kind = declaration.kind.dotted
-        graph_file, graph = self.graph(home.file, kind)
+        graph_file, graph = self.graph(home.file, kind) if kind not in self.kinds else (None, None)
         if graph is not None and graph_file is not None:
             self.call(home, name, declaration, graph_file, graph)
             return
@@ -125,19 +62,25 @@ class Expansion:
             known = {*self.kinds, *home.file.graphs, *(
                 f"{alias}.{one}" for alias, other in home.file.imports.items() for one in other.graphs
             )}  # fmt: skip
-            raise wrong("ATK101", f"no kind named `{kind}`", declaration.kind.span, suggestion(kind, known, most=20))
+            raise wrong(
+                "ATK101", f"no kind named `{kind}`", declaration.kind.span, suggestion(kind, known, most=20)
+            )
         spec = self.kinds[kind]
         if not spec.built:
             raise wrong("ATK119", f"`{kind}` is not built yet", declaration.kind.span)
-        if len(self.flat) >= MOST_NODES:
-            if not self.full:
-                self.full = True
-                raise wrong("ATK139", f"the graph comes to more than {MOST_NODES:,} nodes", declaration.name.span)
-            raise Wrong()
+        self.room(declaration)
         full = home.full(name)
         self.flat[full] = Flat(full, declaration, home, spec, list(self.handed_on(home, name)))
         if home.graph and name == home.returned:
             self.aliases[home.prefix + name] = full
+
+    def room(self, declaration: ast.NodeDeclaration) -> None:
+        """Graphs that call graphs can double at each step: somewhere it ends. Raises `Wrong`."""
+        if self.full:
+            raise Wrong
+        if len(self.flat) >= MOST_NODES:
+            self.full = True
+            raise wrong("ATK139", f"the graph comes to more than {MOST_NODES:,} nodes", declaration.name.span)
 
     def graph(self, file: GraphFile, dotted: str) -> tuple[GraphFile | None, ast.GraphDeclaration | None]:
         home, rest = file.split(dotted)
@@ -149,21 +92,29 @@ class Expansion:
             for clause in home.call.block.clauses:
                 if clause.word.text == "expect":
                     yield clause, home.parent
-            home, name = home.parent, home.call.name.text
+            name, home = home.call.name.text, home.parent
 
     # -- calls -----------------------------------------------------------------------------
 
     def call(
-        self, home: Instance, name: str, declaration: ast.NodeDeclaration, file: GraphFile, graph: ast.GraphDeclaration
+        self,
+        home: Instance,
+        name: str,
+        declaration: ast.NodeDeclaration,
+        file: GraphFile,
+        graph: ast.GraphDeclaration,
     ) -> None:
         above: Instance | None = home
         while above is not None:
             if above.graph is graph:
-                raise wrong("ATK116", f"`{declaration.kind.dotted}` calls itself", declaration.kind.span,
-                            "a graph is written out at each call, so it cannot end")  # fmt: skip
+                raise wrong(
+                    "ATK116",
+                    f"`{declaration.kind.dotted}` calls itself",
+                    declaration.kind.span,
+                    "a graph is written out at each call, so it cannot end",
+                )
             above = above.parent
-        if len(self.flat) >= MOST_NODES:
-            raise Wrong()
+        self.room(declaration)
         self.called.add(id(graph))
         full = home.full(name)
         child = Instance(full, home.prefix + name + ".", file, {}, {}, home, declaration, graph)
@@ -199,15 +150,22 @@ class Expansion:
         """What a call cannot have."""
         for clause in declaration.block.clauses:
             if clause.word.text == "until":
-                self.report(Diagnostic("ATK119", "rounds of a graph (`until`) are not built yet", clause.word.span))
+                self.say("ATK119", "rounds of a graph (`until`) are not built yet", clause.word.span)
             elif clause.word.text != "expect":
-                self.report(Diagnostic("ATK113", f"a call of a graph takes no `{clause.word.text}`", clause.word.span,
-                                       "it takes settings and `expect`"))  # fmt: skip
+                self.say(
+                    "ATK113",
+                    f"a call of a graph takes no `{clause.word.text}`",
+                    clause.word.span,
+                    "it takes settings and `expect`",
+                )
         for section in declaration.block.sections:
-            self.report(Diagnostic("ATK104", f"no setting of `{declaration.kind.dotted}` named `{section.name.text}`",
-                                   section.name.span))  # fmt: skip
+            self.say(
+                "ATK104",
+                f"no setting of `{declaration.kind.dotted}` named `{section.name.text}`",
+                section.name.span,
+            )
         if declaration.result is not None:
-            self.report(Diagnostic("ATK171", "a call takes no `->`: the graph says what it gives", declaration.result.span))
+            self.say("ATK171", "a call takes no `->`: the graph says what it gives", declaration.result.span)
 
     def fill(self, child: Instance, declaration: ast.NodeDeclaration, home: Instance) -> None:
         """Give the slots their tables and values."""
@@ -235,11 +193,19 @@ class Expansion:
         given, kind = len(declaration.inputs), declaration.kind.dotted
         if given > len(tables):
             help = f"its tables are {', '.join(tables)}" if tables else "it takes none"
-            self.report(Diagnostic("ATK170", f"`{kind}` takes {_count(len(tables))}, not {given}",
-                                   declaration.inputs[len(tables)].span, help))  # fmt: skip
+            self.say(
+                "ATK170",
+                f"`{kind}` takes {_count(len(tables))}, not {given}",
+                declaration.inputs[len(tables)].span,
+                help,
+            )
         elif given < len(tables):
-            raise wrong("ATK170", f"`{kind}` takes {_count(len(tables))}, not {given}", declaration.name.span,
-                        f"name them after `from`: {', '.join(tables)}")  # fmt: skip
+            raise wrong(
+                "ATK170",
+                f"`{kind}` takes {_count(len(tables))}, not {given}",
+                declaration.name.span,
+                f"name them after `from`: {', '.join(tables)}",
+            )
 
     def values(
         self,
@@ -254,13 +220,18 @@ class Expansion:
         for setting in declaration.block.settings:
             name = setting.name.text
             if name in written:
-                self.report(Diagnostic("ATK102", f"`{name}` is set twice", setting.name.span))
+                self.say("ATK102", f"`{name}` is set twice", setting.name.span)
             elif name in tables:
-                self.report(Diagnostic("ATK104", f"`{name}` is a table, not a setting", setting.name.span,
-                                       "name it after `from`"))  # fmt: skip
+                self.say(
+                    "ATK104", f"`{name}` is a table, not a setting", setting.name.span, "name it after `from`"
+                )
             elif name not in slots and not child.broken_slots:
-                self.report(Diagnostic("ATK104", f"no setting of `{declaration.kind.dotted}` named `{name}`",
-                                       setting.name.span, suggestion(name, slots)))  # fmt: skip
+                self.say(
+                    "ATK104",
+                    f"no setting of `{declaration.kind.dotted}` named `{name}`",
+                    setting.name.span,
+                    suggestion(name, slots),
+                )
             else:
                 written[name] = setting
         for name, (slot, type_) in slots.items():
@@ -274,8 +245,9 @@ class Expansion:
                 elif describe(type_).endswith("?"):
                     value = None
                 else:
-                    self.report(Diagnostic("ATK105", f"`{declaration.name.text}` needs `{name}`", declaration.name.span,
-                                           slot.doc))  # fmt: skip
+                    self.say(
+                        "ATK105", f"`{declaration.name.text}` needs `{name}`", declaration.name.span, slot.doc
+                    )
             except Wrong as error:
                 self.tell(error)
             known[name] = Known(type_, value)
@@ -286,8 +258,11 @@ class Expansion:
         value = self.expressions.constant(written, scope)
         refused = accepts(type_, value)
         if refused:
-            raise wrong("ATK111", f"`{name}` {refused}" if not refused.startswith("`") else f"`{name}`: {refused}",
-                        written.span)  # fmt: skip
+            raise wrong(
+                "ATK111",
+                f"`{name}` {refused}" if not refused.startswith("`") else f"`{name}`: {refused}",
+                written.span,
+            )
         return value
 
     def body(self, child: Instance) -> None:
@@ -299,14 +274,18 @@ class Expansion:
             taken = child.slots.keys() | nodes.keys()
             same = next((one for one in taken if one.casefold() == inner.name.text.casefold()), None)
             if same is not None:
-                self.report(Diagnostic("ATK102", f"`{inner.name.text}` is declared twice", inner.name.span))
+                self.say("ATK102", f"`{inner.name.text}` is declared twice", inner.name.span)
                 continue
             if self.loader.plain(inner.name):
                 self.loader.table_name(inner.name)
             spec = self.kinds.get(inner.kind.dotted)
             if spec is not None and top_level_only(spec):
-                self.report(Diagnostic("ATK172", f"`{inner.kind.dotted}` has its place at the top level, not in a graph",
-                                       inner.kind.span, "let the graph return its table, and write it where it is called"))  # fmt: skip
+                self.say(
+                    "ATK172",
+                    f"`{inner.kind.dotted}` has its place at the top level, not in a graph",
+                    inner.kind.span,
+                    "let the graph return its table, and write it where it is called",
+                )
                 child.broken.add(inner.name.text)
                 continue
             nodes[inner.name.text] = inner
@@ -321,8 +300,12 @@ class Expansion:
         if name in child.broken:
             return Wrong()
         if name in child.slots:
-            return wrong("ATK103", f"`{name}` is a slot: a graph returns one of its own nodes", graph.returns.span)
-        return wrong("ATK103", f"no node named `{name}` in this graph", graph.returns.span, suggestion(name, nodes))
+            return wrong(
+                "ATK103", f"`{name}` is a slot: a graph returns one of its own nodes", graph.returns.span
+            )
+        return wrong(
+            "ATK103", f"no node named `{name}` in this graph", graph.returns.span, suggestion(name, nodes)
+        )
 
     # -- names --------------------------------------------------------------------------------
 
@@ -340,8 +323,12 @@ class Expansion:
             if found is not None:
                 return found
         if dotted in ("calls", "runs"):
-            raise wrong("ATK103", f"no table named `{dotted}`", span,
-                        "the store keeps that one: look into it with `atk sql`, not in a graph")  # fmt: skip
+            raise wrong(
+                "ATK103",
+                f"no table named `{dotted}`",
+                span,
+                "the store keeps that one: look into it with `atk sql`, not in a graph",
+            )
         if home.graph is not None and first in home.file.nodes:
             help: str | None = "a graph sees its slots only: hand the table in after `from`"
         elif "/" in dotted or dotted.rpartition(".")[2] in _FILES:
@@ -359,21 +346,25 @@ class Expansion:
         if slot.stands_for is not None:
             return slot.stands_for
         if slot.path is None or slot.outer is None:
-            raise Wrong()
+            raise Wrong
         return self.table(slot.outer, slot.path.dotted, slot.path.span)
 
     def below(self, home: Instance, dotted: str) -> str | None:
         """A node of the scope, or of a call in it: `single_turn.built`. Raises `Wrong` if broken."""
         first, _, rest = dotted.partition(".")
         if first in home.broken:
-            raise Wrong()
+            raise Wrong
         if rest:
             child = home.calls.get(first)
-            return self.below(child, rest) if child and rest.partition(".")[0] in {*child.nodes, *child.broken} else None
+            return (
+                self.below(child, rest)
+                if child and rest.partition(".")[0] in {*child.nodes, *child.broken}
+                else None
+            )
         child = home.calls.get(first)
         if child is not None:
             if child.returned is None or child.returned not in child.nodes:
-                raise Wrong()
+                raise Wrong
             return self.below(child, child.returned)
         return home.full(first) if first in home.nodes else None
 
@@ -401,14 +392,6 @@ class Expansion:
 
 
 _FILES = ("csv", "json", "jsonl", "parquet", "txt", "md")
-
-
-def top_level_only(kind: KindSpec) -> bool:
-    """Kinds that write outside the store: `emit`, `train`."""
-    from engine.language.kind import Role
-    from engine.language.settings import roles
-
-    return kind.name == "train" or Role.OUTPUT_PATH in roles(kind.settings).values()
 
 
 def _count(number: int) -> str:

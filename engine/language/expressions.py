@@ -15,20 +15,8 @@ from typing import Any
 from engine.language import sqltext
 from engine.language import tree as ast
 from engine.language.binding import Binder, Unbound, spelled
-from engine.language.diagnostics import Diagnostic, Span, suggestion
+from engine.language.diagnostics import Diagnostic, Span, Wrong, suggestion, wrong
 from engine.language.types import Type, duckdb_type
-
-
-class Wrong(Exception):
-    """Something is wrong; without diagnostics it only follows from what was told already."""
-
-    def __init__(self, *diagnostics: Diagnostic):
-        super().__init__("; ".join(diagnostic.message for diagnostic in diagnostics))
-        self.diagnostics = diagnostics
-
-
-def wrong(code: str, message: str, span: Span, help: str | None = None) -> Wrong:
-    return Wrong(Diagnostic(code, message, span, help))
 
 
 class Missing:
@@ -145,7 +133,7 @@ class Expressions:
                 self.names(root, scope, {})
                 found = scope.known[root.name].value
                 if found is MISSING:
-                    raise Wrong()
+                    raise Wrong
                 return found
             case ast.Sequence(bracket="["):
                 return self.gathered(root.items, scope, special)
@@ -157,7 +145,9 @@ class Expressions:
                     keys[key.text] = key
                 values = self.gathered([inner for _, inner in pairs], scope, special)
                 return dict(zip(keys, values, strict=True))
-            case ast.Unary(operator="-", of=ast.Constant(value=int() | float() as number)) if number is not True:
+            case ast.Unary(operator="-", of=ast.Constant(value=int() | float() as number)) if (
+                number is not True
+            ):
                 return -number
         return self.computed(root, scope, special)
 
@@ -180,7 +170,7 @@ class Expressions:
         compiled = self.compile(root, scope, special)
         if any(scope.known[node.name].value is MISSING for node in ast.walk(root)
                if isinstance(node, ast.Name) and node.name in scope.known):  # fmt: skip
-            raise Wrong()
+            raise Wrong
         try:
             return _plain(self.binder.value(compiled.sql), root.span)
         except Unbound as error:
@@ -206,9 +196,36 @@ def _plain(value: Any, span: Span) -> Any:
 
 # -- types ------------------------------------------------------------------------------------
 
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
-            "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "INTEGER_LITERAL", "BIGNUM")  # fmt: skip
-_TIMES = ("DATE", "TIME", "TIMESTAMP", "INTERVAL")
+_NUMBERS = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+    "FLOAT",
+    "DOUBLE",
+    "DECIMAL",
+    "INTEGER_LITERAL",
+    "BIGNUM",
+)
+# What the commonest functions answer, whatever they are asked.
+_ANSWERS = {
+    "length": "BIGINT",
+    "len": "BIGINT",
+    "count": "BIGINT",
+    "contains": "BOOLEAN",
+    "starts_with": "BOOLEAN",
+    "ends_with": "BOOLEAN",
+    "regexp_matches": "BOOLEAN",
+    "lower": "VARCHAR",
+    "upper": "VARCHAR",
+    "trim": "VARCHAR",
+}
 
 
 def family(type_: str) -> str | None:
@@ -238,9 +255,17 @@ class _Check:
     def run(self, root: ast.Expression, reads: frozenset[str]) -> Compiled:
         for part in ast.walk(root):
             self.form(part)
+            behind_in = (
+                part.right if isinstance(part, ast.Binary) and part.operator in ("in", "not in") else None
+            )
+            for inner in (root, *part.parts) if part is root else part.parts:
+                if isinstance(inner, ast.Sequence) and inner.bracket == "(" and inner is not behind_in:
+                    raise wrong("ATK123", "a list stands in `[` and `]`", inner.span)
         sql = self.sql(root)
         try:
-            type_ = self.bind(root)
+            simple = isinstance(root, ast.Name | ast.String) and id(root) not in self.values
+            type_ = self.bind(root) if simple else self.binder.type_of(sql, self.scope.columns)
+            self.types[id(root)] = type_
         except Unbound as error:
             raise self.located(root, error) from None
         for part in ast.walk(root):
@@ -254,11 +279,17 @@ class _Check:
             if not isinstance(node.function, ast.Name | ast.Attribute):
                 raise wrong("ATK123", "only a name can be called", node.function.span)
             starred = [value for _, value in node.arguments if isinstance(value, ast.Star)]
+            if node.name == "count" and not node.arguments:
+                raise wrong("ATK123", "`count` needs to know what: write `count(*)` for rows", node.span)
             if starred and (node.name != "count" or len(node.arguments) != 1):
                 raise wrong("ATK123", "`*` stands in `count(*)` only", starred[0].span)
             if node.name in ("env", "secret"):
-                raise wrong("ATK123", f"`{node.name}` has no meaning here", node.function.span,
-                            "read the environment in a param or a model")  # fmt: skip
+                raise wrong(
+                    "ATK123",
+                    f"`{node.name}` has no meaning here",
+                    node.function.span,
+                    "read the environment in a param or a model",
+                )
 
     def sql(self, node: ast.Expression) -> str:
         def name(word: ast.Name) -> str:
@@ -272,12 +303,13 @@ class _Check:
         return sqltext.expression(node, name, special)
 
     def bind(self, node: ast.Expression) -> str:
+        """The type of a part of an expression that binds as a whole."""
         if id(node) not in self.types:
             self.types[id(node)] = self.quick(node) or self.binder.type_of(self.sql(node), self.scope.columns)
         return self.types[id(node)]
 
     def quick(self, node: ast.Expression) -> str | None:
-        """The type of what needs no question to DuckDB."""
+        """The type of what needs no question to DuckDB; of a number, its family is enough."""
         match node:
             case ast.Name(name=name):
                 if name in self.scope.columns:
@@ -285,6 +317,18 @@ class _Check:
                 return duckdb_type(self.scope.known[name].type)
             case ast.String():
                 return "STRING_LITERAL" if id(node) not in self.values else None
+            case ast.Constant(value=bool()):
+                return "BOOLEAN"
+            case ast.Constant(value=int()):
+                return "BIGINT"
+            case ast.Constant(value=float()):
+                return "DOUBLE"
+            case ast.Call() if node.name in _ANSWERS:
+                return _ANSWERS[node.name]
+            case ast.Unary(operator="not") | ast.Binary(operator="and" | "or" | "in" | "not in"):
+                return "BOOLEAN"
+            case ast.Binary(operator="==" | "!=" | "<" | ">" | "<=" | ">="):
+                return "BOOLEAN"
         return None
 
     def located(self, root: ast.Expression, error: Unbound) -> Wrong:
@@ -297,10 +341,14 @@ class _Check:
                 if isinstance(part, ast.Star):
                     continue
                 try:
-                    self.bind(part)
+                    self.binder.type_of(self.sql(part), self.scope.columns)
                 except Unbound as inner:
                     node, error, descending = part, inner, True
                     break
+        try:
+            self.strict(node)  # which says it in the language's words, where it can
+        except Wrong as told:
+            return told
         span = node.span
         if error.sort == "function" and isinstance(node, ast.Call):
             span = node.function.name.span if isinstance(node.function, ast.Attribute) else node.function.span
@@ -348,8 +396,12 @@ class _Check:
             return
         type_ = self.type(right)
         if type_ and family(type_) not in ("list", None):
-            raise wrong("ATK123", f"`in` looks into a list; this is {spelled(type_)}", right.span,
-                        "to look for a piece of text, write contains(text, piece)")  # fmt: skip
+            raise wrong(
+                "ATK123",
+                f"`in` looks into a list; this is {spelled(type_)}",
+                right.span,
+                "to look for a piece of text, write contains(text, piece)",
+            )
         if type_ and family(type_) == "list":
             self.same(self.type(left), element(type_), left.span)
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from engine.language import tree as ast
-from engine.language.diagnostics import Diagnostic, Span, suggestion
-from engine.language.expressions import Wrong, wrong
+from engine.language.diagnostics import Diagnostic, Reporting, Span, Wrong, suggestion, wrong
 from engine.language.lexing import normalized, read
 from engine.language.sqltext import RESERVED
 from engine.language.syntax import Source, parse
@@ -62,7 +61,7 @@ class GraphFile:
     def imported(self, alias: str) -> GraphFile | None:
         """The file behind an alias, noted as used. Raises `Wrong` where it could not be read."""
         if alias in self.unread:
-            raise Wrong()
+            raise Wrong
         if alias in self.imports:
             self.used.add(alias)
         return self.imports.get(alias)
@@ -73,7 +72,7 @@ class GraphFile:
         return (self.imported(alias), rest) if dot else (self, dotted)
 
 
-class Loader:
+class Loader(Reporting):
     """Reads files, each once, and what they import."""
 
     def __init__(self, root: Path, graphs: Sequence[Path], kinds: Iterable[str], report: Report):
@@ -116,16 +115,16 @@ class Loader:
             case ast.TypeDeclaration():
                 self.add(file.types, statement)
                 if statement.name.text in SCALARS:
-                    self.report(Diagnostic("ATK102", f"`{statement.name.text}` is a built-in type", statement.name.span))
+                    self.say("ATK102", f"`{statement.name.text}` is a built-in type", statement.name.span)
             case ast.GraphDeclaration():
                 self.add(file.graphs, statement)
                 if statement.name.text in self.kinds:
-                    self.report(Diagnostic("ATK102", f"`{statement.name.text}` is a built-in kind", statement.name.span))
+                    self.say("ATK102", f"`{statement.name.text}` is a built-in kind", statement.name.span)
             case ast.ModelDeclaration():
                 self.add(file.models, statement)
                 if statement.name.text == "default":
                     help = "give it another name, and build on it: model large from default { … }"
-                    self.report(Diagnostic("ATK102", "`default` is the built-in model", statement.name.span, help))
+                    self.say("ATK102", "`default` is the built-in model", statement.name.span, help)
             case ast.ParamDeclaration():
                 self.add(file.params, statement)
             case ast.ProfileDeclaration():
@@ -139,32 +138,46 @@ class Loader:
     def add(self, known: dict[str, Declared], statement: Declared) -> None:
         """Add a declaration; DuckDB does not tell `A` from `a`, so neither may a graph."""
         name = statement.name
-        first = next((entry for entry in known.values() if entry.name.text.casefold() == name.text.casefold()), None)
+        first = next(
+            (entry for entry in known.values() if entry.name.text.casefold() == name.text.casefold()), None
+        )
         if first is None:
             known[name.text] = statement
             self.plain(name)
             return
         same = first.name.text == name.text
-        message = f"`{name.text}` is declared twice" if same else f"`{name.text}` differs from `{first.name.text}` in case only"
+        message = (
+            f"`{name.text}` is declared twice"
+            if same
+            else f"`{name.text}` differs from `{first.name.text}` in case only"
+        )
         related = ((first.name.span, "first declared here"),)
-        self.report(Diagnostic("ATK102", message, name.span, related=related))
+        self.say("ATK102", message, name.span, related=related)
 
     def plain(self, name: ast.Word) -> bool:
         if _NAME.fullmatch(name.text):
             return True
         help = "letters, digits and underscores; a letter first"
-        self.report(Diagnostic("ATK115", f"`{name.text}` cannot be a name", name.span, help))
+        self.say("ATK115", f"`{name.text}` cannot be a name", name.span, help)
         return False
 
     def table_name(self, name: ast.Word) -> None:
         """What a node may not be called."""
         folded = name.text.casefold()
         if folded in RESERVED:
-            self.report(Diagnostic("ATK108", f"`{name.text}` is a reserved word of SQL", name.span,
-                                   "queries could not name this table; choose another name"))  # fmt: skip
+            self.say(
+                "ATK108",
+                f"`{name.text}` is a reserved word of SQL",
+                name.span,
+                "queries could not name this table; choose another name",
+            )
         elif folded in STORE_NAMES:
-            self.report(Diagnostic("ATK114", f"`{name.text}` is a name that the store keeps for itself", name.span,
-                                   "choose another name"))  # fmt: skip
+            self.say(
+                "ATK114",
+                f"`{name.text}` is a name that the store keeps for itself",
+                name.span,
+                "choose another name",
+            )
 
     # -- imports -----------------------------------------------------------------------------
 
@@ -173,17 +186,24 @@ class Loader:
         alias = statement.alias.text if statement.alias else Path(written).stem
         at = statement.alias.span if statement.alias else statement.file.span
         if not _NAME.fullmatch(alias):
-            self.report(Diagnostic("ATK115", f"`{alias}` cannot be a name", at, f'name it: use "{written}" as …'))
+            self.say("ATK115", f"`{alias}` cannot be a name", at, f'name it: use "{written}" as …')
             return
         if alias in file.uses:
             first = file.uses[alias]
-            self.report(Diagnostic("ATK102", f"`{alias}` is imported twice", at, "name one of them with `as`",
-                                   ((first.file.span, "first imported here"),)))  # fmt: skip
+            self.say(
+                "ATK102",
+                f"`{alias}` is imported twice",
+                at,
+                "name one of them with `as`",
+                ((first.file.span, "first imported here"),),
+            )
             return
         file.uses[alias] = statement
         found = self.find(written, file.folder)
         if found is None:
-            self.report(Diagnostic("ATK100", f"there is no graph file {written}", statement.file.span, self.near(written, file)))
+            self.say(
+                "ATK100", f"there is no graph file {written}", statement.file.span, self.near(written, file)
+            )
             file.unread.add(alias)
             return
         loaded = self.load(found)
@@ -200,7 +220,9 @@ class Loader:
         if not written or "\0" in written:
             return None
         try:
-            return next((place / written for place in self.places(folder) if (place / written).is_file()), None)
+            return next(
+                (place / written for place in self.places(folder) if (place / written).is_file()), None
+            )
         except OSError:
             return None
 
@@ -275,8 +297,14 @@ class Loader:
         for one in fields:
             first = seen.setdefault(one.name.text.casefold(), one.name)
             if first is not one.name:
-                told.append(Diagnostic("ATK102", f"the field `{one.name.text}` is declared twice", one.name.span,
-                                       related=((first.span, "first declared here"),)))  # fmt: skip
+                told.append(
+                    Diagnostic(
+                        "ATK102",
+                        f"the field `{one.name.text}` is declared twice",
+                        one.name.span,
+                        related=((first.span, "first declared here"),),
+                    )
+                )
             try:
                 made.append(Field(one.name.text, self.type(file, one.type), one.doc))
             except Wrong as error:
@@ -294,13 +322,23 @@ class Loader:
         if home is not None and rest in home.types:
             found = self.checked(home, rest)
             if found is None:
-                raise Wrong()
+                raise Wrong
             return found
-        known = {*SCALARS, *file.types, *(f"{alias}.{one}" for alias, other in file.imports.items() for one in other.types)}
+        known = {
+            *SCALARS,
+            *file.types,
+            *(f"{alias}.{one}" for alias, other in file.imports.items() for one in other.types),
+        }
         if home is None and path.words[0].text not in file.imports:
             aliases: Mapping[str, GraphFile] = file.imports
-            raise wrong("ATK107", f"no type named `{name}`", path.span,
-                        suggestion(path.words[0].text, aliases) if aliases else f"nothing is imported as `{path.words[0].text}`")  # fmt: skip
+            raise wrong(
+                "ATK107",
+                f"no type named `{name}`",
+                path.span,
+                suggestion(path.words[0].text, aliases)
+                if aliases
+                else f"nothing is imported as `{path.words[0].text}`",
+            )
         raise wrong("ATK107", f"no type named `{name}`", path.span, suggestion(name, known))
 
 

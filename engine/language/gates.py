@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.language import tree as ast
-from engine.language.diagnostics import Diagnostic
-from engine.language.expand import Instance
-from engine.language.expressions import Expressions, Known, Scope, Wrong, family, wrong
 from engine.language.binding import spelled
+from engine.language.diagnostics import Diagnostic, Wrong, wrong
+from engine.language.expressions import Expressions, Known, Scope, family
+from engine.language.instances import Instance
 from engine.language.kind import KindSpec
 from engine.language.program import Clause
 
@@ -34,7 +34,9 @@ class Checked:
     ok: bool
 
 
-def check_words(kind: KindSpec, name: str, written: Sequence[ast.ClauseDeclaration], report: Callable[[Diagnostic], None]) -> list[ast.ClauseDeclaration]:
+def check_words(
+    kind: KindSpec, name: str, written: Sequence[ast.ClauseDeclaration], report: Callable[[Diagnostic], None]
+) -> list[ast.ClauseDeclaration]:
     """The clauses that a kind takes; the others are told."""
     fitting: list[ast.ClauseDeclaration] = []
     for clause in written:
@@ -43,7 +45,13 @@ def check_words(kind: KindSpec, name: str, written: Sequence[ast.ClauseDeclarati
             fitting.append(clause)
             continue
         taken = ", ".join(f"`{one}`" for one in sorted(kind.clauses))
-        help = "it belongs into a `test`" if word == "given" else f"it takes {taken}" if taken else "it takes no clauses"
+        help = (
+            "it belongs into a `test`"
+            if word == "given"
+            else f"it takes {taken}"
+            if taken
+            else "it takes no clauses"
+        )
         report(Diagnostic("ATK113", f"`{name}` takes no `{word}`", clause.word.span, help))
     return fitting
 
@@ -88,7 +96,7 @@ def one(
     word = clause.word.text
     columns = {**(rows.after if word == "expect" else {**rows.before, **lets}), **rows.extra.get(word, {})}
     if hidden & {node.name for node in ast.walk(clause.value) if isinstance(node, ast.Name)}:
-        raise Wrong()
+        raise Wrong
 
     def hint(name: str) -> str | None:
         if (said := rows.hint(name)) is not None:
@@ -102,13 +110,19 @@ def one(
     compiled = expressions.compile(clause.value, Scope(columns, rows.known, hint=hint))
     aggregate = called(clause.value) and expressions.binder.aggregates(compiled.sql, columns)
     if aggregate and word != "expect":
-        raise wrong("ATK124", f"an aggregate has no meaning in a `{word}`, which looks at one row", clause.value.span,
-                    "`expect` looks at the whole table")  # fmt: skip
+        raise wrong(
+            "ATK124",
+            f"an aggregate has no meaning in a `{word}`, which looks at one row",
+            clause.value.span,
+            "`expect` looks at the whole table",
+        )
     if word == "let":
         assert clause.name is not None
         lets[clause.name.text] = compiled.type
     elif family(compiled.type) not in ("bool", None) or compiled.type == "UUID":
-        raise wrong("ATK125", f"a `{word}` is true or false; this is {spelled(compiled.type)}", clause.value.span)
+        article = "an" if word == "expect" else "a"
+        message = f"{article} `{word}` is true or false; this is {spelled(compiled.type)}"
+        raise wrong("ATK125", message, clause.value.span)
     return Clause(
         word=word,
         name=clause.name.text if clause.name else None,
@@ -136,7 +150,9 @@ def of_calls(
     made: list[Clause] = []
     ok = True
     for clause, home in expects:
-        checked = check(expressions, [clause], Rows(rows.before, rows.after, {}, home.known, rows.hint), report)
+        checked = check(
+            expressions, [clause], Rows(rows.before, rows.after, {}, home.known, rows.hint), report
+        )
         made += checked.clauses
         ok &= checked.ok
     return Checked(tuple(made), {}, ok)

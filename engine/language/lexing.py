@@ -61,8 +61,11 @@ def read(path: Path, shown: str) -> tuple[str, Diagnostic | None]:
         before = data[: error.start].decode("utf-8", errors="replace")
         line = before.count("\n") + 1
         column = len(before) - before.rfind("\n")
-        return wrong(f"{shown} is not UTF-8: the byte at {error.start} does not fit", "save it as UTF-8",
-                     Span(shown, line, column))  # fmt: skip
+        return wrong(
+            f"{shown} is not UTF-8: the byte at {error.start} does not fit",
+            "save it as UTF-8",
+            Span(shown, line, column),
+        )
     if len(text) > _LONGEST:
         return wrong(f"{shown} is too long for a graph ({len(text):,} characters)", "is it a data file?")
     return normalized(text), None
@@ -116,7 +119,11 @@ class Docs:
         if self.text.text[end : comment.start].strip(" \t,"):
             return None
         said = [comment.said]
-        while (following := self.by_line.get(line + 1)) and following.alone and following.column == comment.column:
+        while (
+            (following := self.by_line.get(line + 1))
+            and following.alone
+            and following.column == comment.column
+        ):
             said.append(following.said)
             line += 1
             self.taken.add(line)

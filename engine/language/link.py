@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from engine.language import tree as ast
 from engine.language.binding import Binder, Mention, Unbound
-from engine.language.diagnostics import Diagnostic, Span, suggestion
-from engine.language.expand import Expansion, Flat
-from engine.language.expressions import MISSING, Wrong, wrong
+from engine.language.diagnostics import Diagnostic, Reporting, Span, Wrong, suggestion, wrong
+from engine.language.expand import Expansion
+from engine.language.expressions import MISSING
+from engine.language.instances import Flat
 from engine.language.kind import Role
 from engine.language.settings import roles
 
@@ -47,7 +48,7 @@ class Linked:
         return list(dict.fromkeys([*self.inputs, *(self.query.tables.values() if self.query else ())]))
 
 
-class Links:
+class Links(Reporting):
     """Links all nodes of an expansion, those too that come in while linking."""
 
     def __init__(self, expansion: Expansion, binder: Binder, report: Callable[[Diagnostic], None]):
@@ -60,10 +61,6 @@ class Links:
             for name in waiting:
                 self.linked[name] = self.link(self.expansion.flat[name])
         return self.linked
-
-    def tell(self, error: Wrong) -> None:
-        for diagnostic in error.diagnostics:
-            self.report(diagnostic)
 
     def link(self, flat: Flat) -> Linked:
         made = Linked(flat, blind=flat.home.broken_slots)
@@ -90,27 +87,32 @@ class Links:
         fewest, most = flat.kind.inputs
         kind, name = flat.declaration.kind.dotted, flat.declaration.name
         if most is not None and given > most:
-            takes = {0: "no table after `from`", 1: "1 table"}.get(most, f"{most} tables")
+            takes = "1 table" if most == 1 else f"{most} tables"
             at = flat.declaration.inputs[most].span
-            self.report(Diagnostic("ATK170", f"`{kind}` takes {takes}, not {given}", at))
+            message = f"`{kind}` takes {takes}, not {given}" if most else f"`{kind}` takes no table"
+            self.say("ATK170", message, at)
             made.blind = True
         elif given < fewest and not _asks(flat):
             needs = "a table" if fewest == 1 else f"at least {fewest} tables"
             help = f"`{kind} {name.text} from …`"
-            self.report(Diagnostic("ATK170", f"`{name.text}` needs {needs}", name.span, help))
+            self.say("ATK170", f"`{name.text}` needs {needs}", name.span, help)
             made.blind = True
 
     def query(self, flat: Flat, setting: ast.Setting) -> Query:
         """What a query reads. Raises `Wrong` with all that it names and nobody has."""
         written = setting.value
         if not isinstance(written, ast.String):
-            raise wrong("ATK120", "a query is written out as a text", written.span, 'query = """ SELECT … """')
+            raise wrong(
+                "ATK120", "a query is written out as a text", written.span, 'query = """ SELECT … """'
+            )
         try:
             tables, parameters = self.binder.mentions(written.value)
         except Unbound as error:
             span = written.span if error.start is None else written.place(error.start, error.length)
             raise wrong("ATK120", error.message, span, error.help) from None
-        query = Query(written, setting.name.text, parameters=tuple(dict.fromkeys(one.parts[0] for one in parameters)))
+        query = Query(
+            written, setting.name.text, parameters=tuple(dict.fromkeys(one.parts[0] for one in parameters))
+        )
         told: list[Diagnostic] = []
         failed = False
         for mention in tables:
@@ -137,8 +139,12 @@ class Links:
             view, parts = parts[0], parts[1:]
         dotted = ".".join(parts)
         if len(parts) > 2 or (view and len(parts) > 1):
-            raise wrong("ATK103", f"no table named `{'.'.join(mention.parts)}`", span,
-                        f'a name of so many parts stands in quotes: "{dotted}"')  # fmt: skip
+            raise wrong(
+                "ATK103",
+                f"no table named `{'.'.join(mention.parts)}`",
+                span,
+                f'a name of so many parts stands in quotes: "{dotted}"',
+            )
         found = self.expansion.table(flat.home, dotted, span)
         query.tables[mention.parts] = found
         if view:
@@ -156,9 +162,7 @@ def parameters_in_force(flat: Flat, query: Query) -> dict[str, object]:
     return {name: None if known[name].value is MISSING else known[name].value for name in query.parameters}
 
 
-def ordered(
-    linked: Mapping[str, Linked], report: Callable[[Diagnostic], None]
-) -> list[str]:
+def ordered(linked: Mapping[str, Linked], report: Callable[[Diagnostic], None]) -> list[str]:
     """Names in an order in which they can run, that of the file where it is free.
 
     Each circle is told once; its nodes, and what follows from them, are left out.
@@ -211,7 +215,9 @@ def _cycle(start: str, after: Mapping[str, list[str]], among: set[str]) -> list[
     return None
 
 
-def _circle(start: str, after: Mapping[str, list[str]], before: Mapping[str, set[str]], among: set[str]) -> set[str]:
+def _circle(
+    start: str, after: Mapping[str, list[str]], before: Mapping[str, set[str]], among: set[str]
+) -> set[str]:
     """All nodes that lie on a circle with this one."""
     return _reach(start, after, among) & _reach(start, before, among) | {start}
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.language import tree as ast
-from engine.language.diagnostics import Diagnostic, Span, suggestion
-from engine.language.expand import Expansion, Flat, Instance
-from engine.language.expressions import Expressions, Scope, Wrong, wrong
+from engine.language.diagnostics import Diagnostic, Span, Wrong, suggestion, wrong
+from engine.language.expand import Expansion
+from engine.language.expressions import Expressions, Scope
+from engine.language.instances import Flat, Instance
 from engine.language.kind import Role
 from engine.language.program import Clause
 from engine.language.templates import Template, TemplateProblem
@@ -70,7 +71,9 @@ class Meanings:
             case Role.TEMPLATE:
                 return self.prompt(setting.value)
             case Role.QUERY:
-                return setting.value.value if isinstance(setting.value, ast.String) else self.constant(setting.value)
+                if isinstance(setting.value, ast.String):
+                    return setting.value.value
+                raise Wrong  # told where its tables are looked up
             case Role.ROW:
                 return self.row(setting)
         return self.constant(setting.value)
@@ -97,14 +100,21 @@ class Meanings:
     def column(self, written: ast.Expression) -> Any:
         """A column's name, bare or as a text; a param may hold it."""
         known, home = self.around.columns, self.around.flat.home
-        if isinstance(written, ast.Name) and (known is None or written.name in known or written.name not in home.known):
+        if isinstance(written, ast.Name) and (
+            known is None or written.name in known or written.name not in home.known
+        ):
             name = written.name
         else:
             name = self.constant(written)
             if not isinstance(name, str):
                 return name
         if known is not None and name not in known:
-            raise wrong("ATK122", f"no column named `{name}`", written.span, self.around.hint(name) or suggestion(name, known))
+            raise wrong(
+                "ATK122",
+                f"no column named `{name}`",
+                written.span,
+                self.around.hint(name) or suggestion(name, known),
+            )
         return name
 
     def name(self, written: ast.Expression) -> Any:
@@ -120,7 +130,7 @@ class Meanings:
         found = self.expansion.table(self.around.flat.home, name, written.span)
         above = self.around.ancestors
         if above is None:
-            raise Wrong()
+            raise Wrong
         if found not in above:
             help = f"its rows come from {', '.join(above[:6])}" if above else None
             raise wrong("ATK103", f"`{name}` is no ancestor of the input", written.span, help)
@@ -145,11 +155,17 @@ class Meanings:
 
     def input(self, key: ast.Word, given: Mapping[str, object]) -> str:
         around = self.around
+        if not around.written:
+            raise Wrong
         if key.text not in around.written:
-            raise wrong("ATK103", f"`{key.text}` is no input of `{around.flat.declaration.name.text}`", key.span,
-                        suggestion(key.text, around.written))  # fmt: skip
+            raise wrong(
+                "ATK103",
+                f"`{key.text}` is no input of `{around.flat.declaration.name.text}`",
+                key.span,
+                suggestion(key.text, around.written),
+            )
         if len(around.inputs) != len(around.written):
-            raise Wrong()
+            raise Wrong
         found = around.inputs[around.written.index(key.text)]
         if found in given:
             raise wrong("ATK102", f"`{key.text}` is given twice", key.span)
@@ -177,7 +193,9 @@ class Meanings:
             return Diagnostic("ATK130", problem.message, span, problem.help)
         shown = self.shown(Path(problem.path))
         at = Span(shown, problem.line or 1, problem.column or 1)
-        return Diagnostic("ATK131", f"{shown}: {problem.message}", span, problem.help, ((at, "in the prompt file"),))
+        return Diagnostic(
+            "ATK131", f"{shown}: {problem.message}", span, problem.help, ((at, "in the prompt file"),)
+        )
 
     def row(self, setting: ast.Setting) -> str | None:
         """An expression over a row, kept as a clause. Its SQL is the value; null means none."""
@@ -186,7 +204,7 @@ class Meanings:
             return None
         around = self.around
         if around.columns is None:
-            raise Wrong()
+            raise Wrong
         scope = Scope(around.columns, around.flat.home.known, hint=around.hint)
         compiled = self.expressions.compile(written, scope)
         if self.expressions.binder.aggregates(compiled.sql, around.columns):

@@ -7,22 +7,32 @@ asked for anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.language import tree as ast
-from engine.language.diagnostics import Diagnostic, Span
-from engine.language.expressions import Expressions, Scope, Wrong, wrong
+from engine.language.diagnostics import Diagnostic, Span, Wrong, wrong
+from engine.language.expressions import Expressions, Scope
 from engine.language.program import ModelSpec
 from engine.language.settings import fill
 
+NAMED = "<model>"  # in the help of what is pending: put in where the asked model is known
 PARALLEL = 64
 TIMEOUT = 300.0
-_SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "seed", "stop", "presence_penalty", "frequency_penalty",
-             "reasoning_effort")  # fmt: skip
+_SAMPLING = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "max_tokens",
+    "seed",
+    "stop",
+    "presence_penalty",
+    "frequency_penalty",
+    "reasoning_effort",
+)
 
 
 class Secret(str):
@@ -38,7 +48,9 @@ class Price(BaseModel):
 
     input: float = Field(ge=0, description="Of the request.")
     output: float = Field(ge=0, description="Of the reply.")
-    cached: float | None = Field(None, ge=0, description="Of what the endpoint had cached; `input` if absent.")
+    cached: float | None = Field(
+        None, ge=0, description="Of what the endpoint had cached; `input` if absent."
+    )
 
 
 class ModelSettings(BaseModel):
@@ -54,7 +66,9 @@ class ModelSettings(BaseModel):
     name: str | None = Field(None, description="What the endpoint calls the model.")
     start: Any = Field(None, description="A folder or a `train` node, for `transformers`.")
     price: Price | None = Field(None, description="USD per million tokens: input, output, cached.")
-    parallel: int | None = Field(None, ge=1, le=100_000, description=f"Most calls at a time; {PARALLEL} if absent.")
+    parallel: int | None = Field(
+        None, ge=1, le=100_000, description=f"Most calls at a time; {PARALLEL} if absent."
+    )
     timeout: float | None = Field(None, gt=0, description=f"Seconds for one call; {TIMEOUT:g} if absent.")
     rpm: float | None = Field(None, gt=0, description="Most requests a minute.")
     tpm: float | None = Field(None, gt=0, description="Most tokens a minute.")
@@ -63,14 +77,18 @@ class ModelSettings(BaseModel):
     )
     temperature: float | None = Field(None, ge=0, description="Randomness of the reply.")
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling.")
-    top_k: int | None = Field(None, ge=1, description="Only the likeliest so many tokens; not every endpoint.")
+    top_k: int | None = Field(
+        None, ge=1, description="Only the likeliest so many tokens; not every endpoint."
+    )
     max_tokens: int | None = Field(None, ge=1, description="The longest reply.")
     seed: int | None = Field(None, description="Handed to the endpoint.")
     stop: str | list[str] | None = Field(None, description="Where a reply ends.")
     presence_penalty: float | None = Field(None, description="As the endpoint has it.")
     frequency_penalty: float | None = Field(None, description="As the endpoint has it.")
     reasoning_effort: str | None = Field(None, description="As the endpoint has it.")
-    options: dict[str, Any] | None = Field(None, description="More of the request's body, handed on untouched.")
+    options: dict[str, Any] | None = Field(
+        None, description="More of the request's body, handed on untouched."
+    )
 
 
 @dataclass
@@ -96,13 +114,22 @@ class Environment:
         if isinstance(node, ast.Call) and node.name == "env":
             return self.env(node)
         if isinstance(node, ast.Call) and node.name == "secret":
-            raise wrong("ATK182", "a secret has no place here", node.span, 'it belongs into `api_key = secret("NAME")`')
+            raise wrong(
+                "ATK182",
+                "a secret has no place here",
+                node.span,
+                'it belongs into `api_key = secret("NAME")`',
+            )
         return NotImplemented
 
     def env(self, node: ast.Call) -> Any:
         """The value of a variable, or the default. Raises `Wrong`."""
         values = [value for word, value in node.arguments if word is None]
-        if len(values) != len(node.arguments) or not 1 <= len(values) <= 2 or not isinstance(values[0], ast.String):
+        if (
+            len(values) != len(node.arguments)
+            or not 1 <= len(values) <= 2
+            or not isinstance(values[0], ast.String)
+        ):
             raise wrong("ATK123", '`env` is written `env("NAME")` or `env("NAME", default)`', node.span)
         found = self.variables.get(values[0].value)
         if found:
@@ -110,8 +137,12 @@ class Environment:
         if len(values) == 2:
             return self.expressions.constant(values[1], self.scope, self.special)
         self.pending.append(
-            Diagnostic("ATK180", f"the environment variable {values[0].value} is not set", values[0].span,
-                       f'set it, or give a default: env("{values[0].value}", …)')  # fmt: skip
+            Diagnostic(
+                "ATK180",
+                f"the environment variable {values[0].value} is not set",
+                values[0].span,
+                f'set it, or give a default: env("{values[0].value}", …)',
+            )
         )
         return None
 
@@ -124,11 +155,17 @@ class Environment:
             if len(inner) == 1 and isinstance(inner[0], ast.String) and inner[0].value:
                 name = inner[0].value
                 if not self.variables.get(name):
-                    help = f"export {name}=…, or use another model: -m …=default"
-                    self.pending.append(Diagnostic("ATK180", f"the secret {name} is not set", inner[0].span, help))
+                    help = f"export {name}=…, or ask another model: -m {NAMED}=default"
+                    self.pending.append(
+                        Diagnostic("ATK180", f"the secret {name} is not set", inner[0].span, help)
+                    )
                 return Secret(name)
-        raise wrong("ATK182", "a key is not written into a graph", value.span,
-                    'put it into an environment variable and write api_key = secret("NAME")')  # fmt: skip
+        raise wrong(
+            "ATK182",
+            "a key is not written into a graph",
+            value.span,
+            'put it into an environment variable and write api_key = secret("NAME")',
+        )
 
 
 def draft(
@@ -173,7 +210,10 @@ def _about(diagnostic: Diagnostic, base: Drafted, overridden: set[str]) -> bool:
     at = diagnostic.span
     for name in overridden & set(base.spans):
         span = base.spans[name]
-        if (span.path, span.line) == (at.path, at.line) and span.column <= at.column < span.column + span.width:
+        if (span.path, span.line) == (
+            at.path,
+            at.line,
+        ) and span.column <= at.column < span.column + span.width:
             return True
     return False
 
@@ -185,8 +225,12 @@ def default(variables: Mapping[str, str], span: Span) -> Drafted:
     if bool(url) != bool(name):
         there, lacking = ("ATK_BASE_URL", "ATK_MODEL") if url else ("ATK_MODEL", "ATK_BASE_URL")
         made.pending.append(
-            Diagnostic("ATK184", f"{there} is set but {lacking} is not", span,
-                       "the model `default` needs both; without both it is the offline stand-in")  # fmt: skip
+            Diagnostic(
+                "ATK184",
+                f"{there} is set but {lacking} is not",
+                span,
+                "the model `default` needs both; without both it is the offline stand-in",
+            )
         )
     if url and name:
         made.values = {"provider": "openai", "base_url": url, "name": name}
@@ -201,15 +245,21 @@ def default(variables: Mapping[str, str], span: Span) -> Drafted:
 def spec(drafted: Drafted, name: str, at: Span) -> ModelSpec:
     """The finished model. Raises `Wrong` for what it lacks; `at` is pointed at where it has no block."""
     if drafted.broken:
-        raise Wrong()
+        raise Wrong
     values = drafted.values
     provider = values.get("provider") or "openai"
     span = drafted.span or at
-    told = list(drafted.pending)
+    told = [replace(one, help=one.help.replace(NAMED, name)) if one.help else one for one in drafted.pending]
     if provider == "transformers" or values.get("start") is not None:
         place = drafted.spans.get("provider") or drafted.spans.get("start") or span
-        told.append(Diagnostic("ATK119", "models in this process are not built yet", place,
-                               "serve the model behind an OpenAI-compatible endpoint and name that"))  # fmt: skip
+        told.append(
+            Diagnostic(
+                "ATK119",
+                "models in this process are not built yet",
+                place,
+                "serve the model behind an OpenAI-compatible endpoint and name that",
+            )
+        )
     elif provider == "openai":
         told += _lacking(drafted, span)
     if told:
@@ -236,13 +286,19 @@ def spec(drafted: Drafted, name: str, at: Span) -> ModelSpec:
 
 def _lacking(drafted: Drafted, span: Span) -> list[Diagnostic]:
     """What an endpoint cannot do without, unless its absence was told already."""
-    values, told = drafted.values, []
+    values = drafted.values
+    told: list[Diagnostic] = []
     pending = {one.span.line for one in drafted.pending}
-    examples = {"base_url": 'such as base_url = "https://api.openai.com/v1"', "name": "what the endpoint calls it"}
-    for setting, help in examples.items():
-        at = drafted.spans.get(setting)
-        if not values.get(setting) and not (at and at.line in pending):
-            told.append(Diagnostic("ATK181", f"the model `{drafted.name}` needs `{setting}`", span, help))
+    examples = {"base_url": 'base_url = "https://api.openai.com/v1"', "name": 'name = "gpt-5-mini"'}
+    lacking = [
+        setting
+        for setting in examples
+        if not values.get(setting) and not ((at := drafted.spans.get(setting)) and at.line in pending)
+    ]
+    if lacking:
+        message = f"the model `{drafted.name}` needs {' and '.join(f'`{one}`' for one in lacking)}"
+        help = "; ".join(examples[one] for one in lacking) + ", or build on the model `default`"
+        told.append(Diagnostic("ATK181", message, span, help))
     url = values.get("base_url")
     if url:
         at = drafted.spans.get("base_url", span)
@@ -252,7 +308,9 @@ def _lacking(drafted: Drafted, span: Span) -> list[Diagnostic]:
         except ValueError:
             addressed = False
         if "@" in url:
-            told.append(Diagnostic("ATK182", "a password is not written into an address", at, "use `api_key`"))
+            told.append(
+                Diagnostic("ATK182", "a password is not written into an address", at, "use `api_key`")
+            )
         elif not addressed:
             help = "it begins with http:// or https://"
             told.append(Diagnostic("ATK181", f'`base_url` is no address: "{url}"', at, help))

@@ -6,9 +6,8 @@ what depends on them, and nothing else.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,22 @@ from pydantic import BaseModel
 
 from engine.language import gates
 from engine.language import tree as ast
-from engine.language.binding import Binder, Unbound, spelled
-from engine.language.columns import Table, fits, id_column, over
-from engine.language.diagnostics import Diagnostic, Span, suggestion
-from engine.language.expand import Expansion, Flat, Instance
-from engine.language.expressions import MISSING, Expressions, Wrong, wrong
+from engine.language.binding import Binder
+from engine.language.blocks import Blocks
+from engine.language.columns import Table, id_column, over
+from engine.language.diagnostics import Diagnostic, Reporting, Wrong
+from engine.language.expand import Expansion
+from engine.language.expressions import MISSING, Expressions
+from engine.language.instances import Flat, Instance
 from engine.language.kind import Problem, Role, Shape
 from engine.language.link import Linked, parameters_in_force
 from engine.language.meanings import Meanings, Models, Surroundings
 from engine.language.program import Column, Node, Section
+from engine.language.queries import bound
 from engine.language.settings import Filled, fill, roles
-from engine.language.templates import Template
+from engine.language.slots import Slots
 from engine.language.types import Record, Type, duckdb_type
+from engine.language.variables import undeclared
 
 
 @dataclass
@@ -55,8 +58,7 @@ class Shaping:
         self.nodes: dict[str, Node] = {}
         self.files: dict[Path, None] = {}  # templates that were read
         self.place = {name: at for at, name in enumerate(order)}
-        self.unfit_slots: set[tuple[int, str]] = set()
-        self.fit_slots: set[tuple[int, str]] = set()
+        self.slots = Slots(tools.expansion, self.tables, tools.report)
 
     def add_stand_in(self, name: str, type_: Type) -> None:
         """A table that stands for a slot where a graph is checked uncalled."""
@@ -67,26 +69,12 @@ class Shaping:
         self.tables[name] = Table(columns, (), "slot")
         self.place.setdefault(name, -1)
 
-    def lacking(self, table: Table, type_: Type) -> list[str]:
-        """What a table lacks of the records that a type asks for."""
-        record = type_
-        while not isinstance(record, Record):
-            record = record.of  # type: ignore[union-attr]
-        faults: list[str] = []
-        for one in record:
-            wanted = duckdb_type(one.type)
-            if one.name not in table.columns:
-                faults.append(f"has no column `{one.name}`")
-            elif not fits(table.columns[one.name].type, wanted):
-                faults.append(f"has `{one.name}` as {spelled(table.columns[one.name].type)} and not as {spelled(wanted)}")
-        return faults
-
     def run(self, linked: Linked) -> None:
         """Check one node, whose inputs were checked before."""
         _Shaper(self, linked).run()
 
 
-class _Shaper:
+class _Shaper(Reporting):
     """One node on its way."""
 
     def __init__(self, all_: Shaping, linked: Linked):
@@ -104,8 +92,7 @@ class _Shaper:
 
     def tell(self, error: Wrong) -> None:
         self.wrong = True
-        for diagnostic in error.diagnostics:
-            self.tools.report(diagnostic)
+        super().tell(error)
 
     @property
     def seen(self) -> list[Table] | None:
@@ -140,18 +127,20 @@ class _Shaper:
         self.skipped = self.left_out()
         main = self.meanings()
         filled = self.settings(main)
-        sections, section_types, inner = self.sections()
+        blocks = self.sections()
         query = self.query()
-        own = self.own(filled, section_types, result, query)
+        own = self.own(filled, blocks.types, result, query)
         table = self.table(filled, own)
         self.all.tables[self.flat.name] = table
-        fitting = gates.check_words(self.kind, self.declaration.kind.dotted, self.declaration.block.clauses, self.report)
-        checked = self.clauses(fitting, table, filled, section_types, result, query)
+        fitting = gates.check_words(
+            self.kind, self.declaration.kind.dotted, self.declaration.block.clauses, self.report
+        )
+        checked = self.clauses(fitting, table, filled, blocks.types, result, query)
         if checked is not None and self.before is not None:
-            self.templates(main, inner, checked.lets, section_types, self.extra(filled, section_types, result, query))
+            self.templates(main, blocks, checked.lets, self.extra(filled, blocks.types, result, query))
         if self.wrong or table is None or own is None or checked is None or filled.settings is None:
             return
-        self.finish(filled.settings, result, checked.clauses, sections, main, own, table)
+        self.finish(filled.settings, result, checked.clauses, blocks.sections, main, own, table)
 
     def finish(
         self,
@@ -164,7 +153,9 @@ class _Shaper:
         table: Table,
     ) -> None:
         declaration = self.declaration
-        tables = {path.dotted: name for path, name in zip(declaration.inputs, self.linked.inputs, strict=False)}
+        tables = {
+            path.dotted: name for path, name in zip(declaration.inputs, self.linked.inputs, strict=False)
+        }
         if self.linked.query:
             query = self.linked.query
             tables |= {
@@ -185,7 +176,9 @@ class _Shaper:
             columns=table.columns,
             ancestors=table.ancestors,
             tables=tables,
-            values={name: known.value for name, known in self.home.known.items() if known.value is not MISSING},
+            values={
+                name: known.value for name, known in self.home.known.items() if known.value is not MISSING
+            },
             doc=declaration.doc,
             span=declaration.name.span,
             skipped=self.skipped,
@@ -200,43 +193,24 @@ class _Shaper:
         if self.linked.query:
             names += [".".join(parts) for parts in self.linked.query.tables]
         for name in dict.fromkeys(names):
-            if name in self.home.slots and not self.fits(self.home, name):
+            if name in self.home.slots and not self.all.slots.fits(self.home, name):
                 self.wrong = True
                 self.linked.blind = True
-
-    def fits(self, home: Instance, name: str) -> bool:
-        key = (id(home), name)
-        if key in self.all.fit_slots:
-            return True
-        slot = home.slots[name]
-        if key in self.all.unfit_slots or home.call is None or slot.path is None or slot.outer is None:
-            return slot.stands_for is not None
-        outer = slot.path.dotted
-        if outer in slot.outer.slots and not self.fits(slot.outer, outer):
-            self.all.unfit_slots.add(key)
-            return False
-        table = self.all.tables.get(self.tools.expansion.table(slot.outer, outer, slot.path.span))
-        if table is None:
-            return False
-        faults = self.all.lacking(table, slot.type)
-        for fault in faults:
-            call = home.call.kind.dotted
-            message = f"`{slot.path.dotted}` {fault}, which `{call}` needs"
-            help = f"its columns are {', '.join(table.columns)}" if table.columns else None
-            self.tools.report(Diagnostic("ATK117", message, slot.path.span, help))
-        (self.all.unfit_slots if faults else self.all.fit_slots).add(key)
-        return not faults
 
     def result(self) -> Type | None:
         written, name = self.declaration.result, self.declaration.name
         kind = self.declaration.kind.dotted
         if written is None:
             if self.kind.result == "required":
-                self.report(Diagnostic("ATK171", f"`{name.text}` does not say what it gives", name.span,
-                                       f"`{kind} {name.text} … -> T`"))  # fmt: skip
+                self.say(
+                    "ATK171",
+                    f"`{name.text}` does not say what it gives",
+                    name.span,
+                    f"`{kind} {name.text} … -> T`",
+                )
             return None
         if self.kind.result == "forbidden":
-            self.report(Diagnostic("ATK171", f"`{kind}` takes no `->`", written.span))
+            self.say("ATK171", f"`{kind}` takes no `->`", written.span)
             return None
         try:
             return self.tools.expansion.loader.type(self.home.file, written)
@@ -248,9 +222,14 @@ class _Shaper:
 
     def meanings(self) -> Meanings:
         around = Surroundings(
-            self.flat, self.before, self.hint, self.linked.inputs, [path.dotted for path in self.declaration.inputs],
-            self.above(), self.skipped,
-        )  # fmt: skip
+            self.flat,
+            self.before,
+            self.hint,
+            self.linked.inputs,
+            [path.dotted for path in self.declaration.inputs],
+            self.above(),
+            self.skipped,
+        )
         tools = self.tools
         return Meanings(around, tools.expressions, tools.expansion, tools.models, tools.prompts, tools.shown)
 
@@ -285,41 +264,13 @@ class _Shaper:
         self.wrong |= filled.settings is None
         return filled
 
-    def sections(self) -> tuple[dict[str, Section], dict[str, Type | None], dict[str, Meanings]]:
-        made: dict[str, Section] = {}
-        types: dict[str, Type | None] = {}
-        inner: dict[str, Meanings] = {}
-        for declaration in self.declaration.block.sections:
-            name = declaration.name
-            model = self.kind.sections.get(name.text)
-            if model is None or name.text in types:
-                self.report(self.no_section(name, model is not None))
-                continue
-            for clause in declaration.block.clauses:
-                self.report(Diagnostic("ATK113", f"`{name.text}` takes no `{clause.word.text}`", clause.word.span,
-                                       "gates stand in the node itself"))  # fmt: skip
-            for nested in declaration.block.sections:
-                self.report(Diagnostic("ATK104", f"no setting of `{name.text}` named `{nested.name.text}`", nested.name.span))
-            types[name.text] = None
-            try:
-                if declaration.result is not None:
-                    types[name.text] = self.tools.expansion.loader.type(self.home.file, declaration.result)
-            except Wrong as error:
-                self.tell(error)
-            meanings = inner[name.text] = self.meanings()
-            filled = fill(model, declaration.block.settings, name.text, name, meanings.evaluate, self.report)
-            self.wrong |= filled.settings is None
-            made[name.text] = Section(name.text, types[name.text], filled.partial, meanings.template, name.span)
-        return made, types, inner
+    def sections(self) -> Blocks:
+        def type_of(written: ast.TypeExpression) -> Type:
+            return self.tools.expansion.loader.type(self.home.file, written)
 
-    def no_section(self, name: ast.Word, twice: bool) -> Diagnostic:
-        if twice:
-            return Diagnostic("ATK102", f"`{name.text}` is written twice", name.span)
-        if name.text in self.kind.settings.model_fields:
-            return Diagnostic("ATK104", f"`{name.text}` is a setting, not a block", name.span, f"write `{name.text} = …`")
-        known = {*self.kind.sections, *self.kind.settings.model_fields}
-        kind = self.declaration.kind.dotted
-        return Diagnostic("ATK104", f"no setting of `{kind}` named `{name.text}`", name.span, suggestion(name.text, known))
+        blocks = Blocks(self.kind, self.declaration, type_of, self.meanings, self.report).read()
+        self.wrong |= not blocks.ok
+        return blocks
 
     # -- columns --------------------------------------------------------------------------------
 
@@ -339,49 +290,15 @@ class _Shaper:
         for parts, name in query.tables.items():
             reason = {"reason": "VARCHAR"} if parts in query.views else {}
             tables[parts] = self.shown_columns(name) | reason
+        above: dict[str, str] = {}
+        for name, table in zip(self.linked.sources, self.seen, strict=True):
+            above |= {id_column(one): one for one in (name, *table.ancestors)}
+        values = parameters_in_force(self.flat, query)
         try:
-            found = self.tools.binder.describe(query.written.value, tables, parameters_in_force(self.flat, query))
-            return self.lineage(query.written, found)
-        except Unbound as error:
-            self.report(self.unbound(query.written, error, tables.values()))
+            columns, ids = bound(self.tools.binder, query, tables, values, above, self.hint)
         except Wrong as error:
             self.tell(error)
-        return None
-
-    def unbound(self, written: ast.String, error: Unbound, tables: Any) -> Diagnostic:
-        help = error.help
-        if error.sort == "column" and error.name:
-            help = self.hint(error.name) or suggestion(error.name, {name for columns in tables for name in columns})
-        span = written.span
-        if error.start is not None:
-            span = written.place(error.start, error.length)
-        else:  # DuckDB gives no place: a word that it complains about and that stands once
-            for word in re.findall(r"`(\w+)`", error.message):
-                places = [found.start() for found in re.finditer(rf"\b{re.escape(word)}\b", written.value)]
-                if len(places) == 1:
-                    span = written.place(places[0], len(word))
-                    break
-        return Diagnostic("ATK121", error.message, span, help)
-
-    def lineage(self, written: ast.String, found: Sequence[tuple[str, str]]) -> dict[str, str]:
-        above: dict[str, str] = {}
-        for name, table in zip(self.linked.sources, self.seen or [], strict=True):
-            above |= {id_column(one): one for one in (name, *table.ancestors)}
-        columns: dict[str, str] = {}
-        ids: set[str] = set()
-        seen: set[str] = set()
-        for name, kind in found:
-            if name.casefold() in seen:
-                help = "name what both have in USING, or leave one out: SELECT * EXCLUDE (…)"
-                raise wrong("ATK127", f"the query gives two columns named `{name}`", written.span, help)
-            seen.add(name.casefold())
-            if name not in above:
-                columns[name] = kind
-            elif kind != "UUID":
-                raise wrong("ATK128", f"`{name}` is the id of `{above[name]}`, and here it is {spelled(kind)}", written.span,
-                            "give the column another name")  # fmt: skip
-            else:
-                ids.add(above[name])
+            return None
         self.ids = self.nearest(ids)
         return columns
 
@@ -390,7 +307,11 @@ class _Shaper:
         return tuple(sorted(names, key=lambda name: -self.all.place.get(name, -1)))
 
     def own(
-        self, filled: Filled, sections: Mapping[str, Type | None], result: Type | None, query: dict[str, str] | None
+        self,
+        filled: Filled,
+        sections: Mapping[str, Type | None],
+        result: Type | None,
+        query: dict[str, str] | None,
     ) -> dict[str, str] | None:
         """The columns that the node adds, or None where that cannot be known."""
         if self.linked.query is not None and query is None:
@@ -399,7 +320,9 @@ class _Shaper:
         try:
             own = dict(self.kind.own(self.shape(filled, sections, result, query)))
         except Problem as problem:
-            untyped = result is None and (self.declaration.result is not None or self.kind.result == "required")
+            untyped = result is None and (
+                self.declaration.result is not None or self.kind.result == "required"
+            )
             if not hidden and not untyped:
                 self.report(self.objection(problem, filled))
             self.wrong = True
@@ -424,12 +347,20 @@ class _Shaper:
                 above |= {id_column(one): one for one in (name, *table.ancestors)}
         taken = [name for name in own if name in above]
         for name in taken:
-            self.report(Diagnostic("ATK128", f"`{name}` is the id of `{above[name]}`", self.declaration.name.span,
-                                   "give the column another name"))  # fmt: skip
+            self.say(
+                "ATK128",
+                f"`{name}` is the id of `{above[name]}`",
+                self.declaration.name.span,
+                "give the column another name",
+            )
         return not taken
 
     def shape(
-        self, filled: Filled, sections: Mapping[str, Type | None], result: Type | None, query: dict[str, str] | None
+        self,
+        filled: Filled,
+        sections: Mapping[str, Type | None],
+        result: Type | None,
+        query: dict[str, str] | None,
     ) -> Shape:
         sources = self.linked.sources
         above = {name: self.all.tables.get(name) for name in self.above() or ()}
@@ -447,7 +378,9 @@ class _Shaper:
         )
 
     def objection(self, problem: Problem, filled: Filled) -> Diagnostic:
-        spans = {section.name.text: section.name.span for section in self.declaration.block.sections} | filled.spans
+        spans = {
+            section.name.text: section.name.span for section in self.declaration.block.sections
+        } | filled.spans
         span = spans.get(problem.setting or "", self.declaration.name.span)
         return Diagnostic(problem.code, problem.message, span, problem.help)
 
@@ -457,7 +390,9 @@ class _Shaper:
             return None
         name = self.flat.name
         tables = self.seen or []
-        absent = {column: node for table in tables for column, node in table.absent.items() if column not in own}
+        absent = {
+            column: node for table in tables for column, node in table.absent.items() if column not in own
+        }
         if self.skipped and tables:
             absent |= {column: name for column in own if column not in tables[0].columns}
             return Table(tables[0].columns, self.through(), self.kind.name, absent)
@@ -489,7 +424,11 @@ class _Shaper:
     # -- rows -----------------------------------------------------------------------------------
 
     def extra(
-        self, filled: Filled, sections: Mapping[str, Type | None], result: Type | None, query: dict[str, str] | None
+        self,
+        filled: Filled,
+        sections: Mapping[str, Type | None],
+        result: Type | None,
+        query: dict[str, str] | None,
     ) -> Mapping[str, Mapping[str, str]]:
         try:
             return self.kind.scopes(self.shape(filled, sections, result, query))
@@ -511,7 +450,9 @@ class _Shaper:
             return None
         self.all.tables.setdefault(self.flat.name, table)
         after = self.shown_columns(self.flat.name)
-        rows = gates.Rows(self.before, after, self.extra(filled, sections, result, query), self.home.known, self.hint)
+        rows = gates.Rows(
+            self.before, after, self.extra(filled, sections, result, query), self.home.known, self.hint
+        )
         checked = gates.check(self.tools.expressions, written, rows, self.report)
         handed = gates.of_calls(self.tools.expressions, self.flat.expects, rows, self.report)
         self.wrong |= not (checked.ok and handed.ok)
@@ -520,36 +461,24 @@ class _Shaper:
     def templates(
         self,
         main: Meanings,
-        inner: Mapping[str, Meanings],
+        blocks: Blocks,
         lets: Mapping[str, str],
-        sections: Mapping[str, Type | None],
         extra: Mapping[str, Mapping[str, str]],
     ) -> None:
         """Every variable of a template is a column, a `let` or a param."""
         given = {*(self.before or {}), *lets, *self.home.known}
-        given |= {one.name.text for one in self.declaration.block.clauses if one.word.text == "let" and one.name}
+        given |= {one.name.text for one in self.declaration.block.clauses if one.name is not None}
         self.variables(main, given)
-        for name, meanings in inner.items():
-            fields: set[str] = {column for scope in extra.values() for column in scope}
-            record = sections.get(name)
+        reply = {column for scope in extra.values() for column in scope}
+        for name, meanings in blocks.meanings.items():
+            record = blocks.types.get(name)
             while record is not None and not isinstance(record, Record):
                 record = getattr(record, "of", None)
-            fields |= {one.name for one in record} if record is not None else set()
-            self.variables(meanings, given | fields)
+            fields = {one.name for one in record} if record is not None else set()
+            self.variables(meanings, given | reply | fields)
 
     def variables(self, meanings: Meanings, given: set[str]) -> None:
-        template, span = meanings.template, meanings.template_span
-        if template is None or span is None:
-            return
-        self.all.files |= dict.fromkeys((template.path, *template.files))
-        for name in sorted(template.reads - given - {"schema", "failure"}, key=lambda one: template.places.get(one, (0, 0))):
-            self.report(self.no_variable(name, template, span, given))
-
-    def no_variable(self, name: str, template: Template, span: Span, given: set[str]) -> Diagnostic:
-        shown = self.tools.shown(template.path)
-        line, column = template.places.get(name, (1, 1))
-        help = self.hint(name) or suggestion(name, given)
-        if name in self.home.file.params and self.home.graph is not None:
-            help = f"a graph sees its slots only: add a slot `{name}` and set it at the call"
-        message = f"{shown} uses `{{{{ {name} }}}}`, which no column, `let` or `param` provides"
-        return Diagnostic("ATK132", message, span, help, ((Span(shown, line, column, len(name)), "used here"),))
+        if meanings.template is not None:
+            self.all.files |= dict.fromkeys((meanings.template.path, *meanings.template.files))
+        for diagnostic in undeclared(meanings, given, self.home, self.hint, self.tools.shown):
+            self.report(diagnostic)

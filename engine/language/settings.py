@@ -13,8 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from engine.language import tree as ast
-from engine.language.diagnostics import Diagnostic, Span, suggestion
-from engine.language.expressions import Wrong
+from engine.language.diagnostics import Diagnostic, Span, Wrong, suggestion
 from engine.language.kind import Role
 
 Report = Callable[[Diagnostic], None]
@@ -135,7 +134,9 @@ def _validated(
     for name, found in by_name.items():
         if name not in expressions:
             if name:
-                told.append(Diagnostic("ATK105", f"`{whose.text}` needs `{name}`", whose.span, _about(model, name)))
+                told.append(
+                    Diagnostic("ATK105", f"`{whose.text}` needs `{name}`", whose.span, _about(model, name))
+                )
             else:
                 told.append(Diagnostic("ATK111", _phrase(found[0]), whose.span))
         else:
@@ -188,7 +189,9 @@ def _refused(name: str, faults: Sequence[Any], expression: ast.Expression) -> Di
     inside, place = _inside(expression, fault["loc"][1:])
     path = name + "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place)
     if fault["type"] == "extra_forbidden":
-        return Diagnostic("ATK111", f"`{path.rpartition('.')[0] or name}` takes no `{fault['loc'][-1]}`", inside.span)
+        return Diagnostic(
+            "ATK111", f"`{path.rpartition('.')[0] or name}` takes no `{fault['loc'][-1]}`", inside.span
+        )
     if fault["type"] == "missing":
         return Diagnostic("ATK111", f"`{path}` needs `{fault['loc'][-1]}`", inside.span)
     phrases = list(dict.fromkeys(_phrase(one) for one in faults))
@@ -198,7 +201,9 @@ def _refused(name: str, faults: Sequence[Any], expression: ast.Expression) -> Di
     shown = f", not {_shown(value)}" if said.startswith("must be ") else ""
     help = None
     if fault["type"] == "literal_error" and isinstance(value, str):
-        choices = [part.strip("' ") for part in str(fault["ctx"]["expected"]).replace(" or ", ", ").split(",")]
+        choices = [
+            part.strip("' ") for part in str(fault["ctx"]["expected"]).replace(" or ", ", ").split(",")
+        ]
         near = suggestion(value, choices)
         help = near if near and near.startswith("did you mean") else None
     return Diagnostic("ATK111", f"`{path}` {said}{shown}", inside.span, help)

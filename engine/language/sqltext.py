@@ -35,7 +35,9 @@ def text(value: str) -> str:
     quoted = "'" + value.replace("'", "''") + "'"
     if "\0" not in value:
         return quoted
-    return "(" + " || chr(0) || ".join("'" + part.replace("'", "''") + "'" for part in value.split("\0")) + ")"
+    return (
+        "(" + " || chr(0) || ".join("'" + part.replace("'", "''") + "'" for part in value.split("\0")) + ")"
+    )
 
 
 def literal(value: Any) -> str:
@@ -54,7 +56,9 @@ def literal(value: Any) -> str:
         case str():
             return text(value)
         case Mapping():
-            return "{" + ", ".join(f"{text(str(key))}: {literal(inner)}" for key, inner in value.items()) + "}"
+            return (
+                "{" + ", ".join(f"{text(str(key))}: {literal(inner)}" for key, inner in value.items()) + "}"
+            )
         case Sequence():
             return "[" + ", ".join(literal(inner) for inner in value) + "]"
     raise TypeError(f"no SQL literal for {type(value).__name__}")
@@ -117,7 +121,10 @@ def expression(
 
     def call(node: ast.Call) -> str:
         function = node.function
-        values = [f"{identifier(word.text)} := {sql(value)}" if word else sql(value) for word, value in node.arguments]
+        values = [
+            f"{identifier(word.text)} := {sql(value)}" if word else sql(value)
+            for word, value in node.arguments
+        ]
         if isinstance(function, ast.Attribute):  # text.lower() is lower(text)
             return f"{word(function.name.text)}({', '.join([sql(function.of), *values])})"
         if node.name == "if" and len(values) == 3:

@@ -6,9 +6,11 @@ in the first column. What a name means is not asked here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import cast
 
+from lark import Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from engine.language.build import Builder
@@ -16,9 +18,6 @@ from engine.language.diagnostics import Diagnostic, Span
 from engine.language.grammar import parser
 from engine.language.lexing import Docs, comments, statement_starts
 from engine.language.tree import Statement, Text
-
-if TYPE_CHECKING:
-    from lark import Token, Tree
 
 DEEPEST = 120  # levels of nesting; far beyond what anyone reads, far below Python's own limit
 SPELLED = {
@@ -29,7 +28,22 @@ SPELLED = {
 }  # fmt: skip
 MOST_SUGGESTIONS = 4
 RESERVED = frozenset(
-    {"where", "let", "check", "keep", "expect", "until", "else", "and", "or", "not", "in", "true", "false", "null"}
+    {
+        "where",
+        "let",
+        "check",
+        "keep",
+        "expect",
+        "until",
+        "else",
+        "and",
+        "or",
+        "not",
+        "in",
+        "true",
+        "false",
+        "null",
+    }
 )
 OPENERS = frozenset({"use", "param", "type", "model", "profile", "graph", "test"})
 
@@ -99,15 +113,17 @@ class _Reader:
         self.errors.append(self.explain(found, starts, at))
         return 1
 
-    def build(self, trees: list[Tree[Token]] | list[Token], offset: int) -> None:
+    def build(self, trees: Sequence[Tree[Token] | Token], offset: int) -> None:
         builder = Builder(self.text, self.docs, offset, self.errors.append)
         for tree in trees:
             if (deep := _too_deep(tree)) is not None:
                 self.errors.append(
-                    Diagnostic("ATK006", "this is nested too deeply", builder.span(deep), "break it into parts")
+                    Diagnostic(
+                        "ATK006", "this is nested too deeply", builder.span(deep), "break it into parts"
+                    )
                 )
             else:
-                self.statements.append(builder.statement(tree))  # type: ignore[arg-type]
+                self.statements.append(builder.statement(cast("Tree[Token]", tree)))
 
     # -- what went wrong ------------------------------------------------------------------
 
@@ -123,7 +139,7 @@ class _Reader:
         span = self.text.span(offset, offset + len(str(token).split("\n")[0]))
         shown = str(token).split("\n")[0]
         accepts = error.accepts or error.expected
-        if token.type == "RBRACE" and offset == begin:
+        if token.type == "RBRACE" and "$END" in accepts:
             return Diagnostic("ATK001", "`}` closes nothing", span)
         if str(token) in RESERVED and "NAME" in accepts:
             help = f"write it in backticks to use it as a name: `` `{token}` ``"
@@ -146,14 +162,22 @@ class _Reader:
             return Diagnostic("ATK001", "`'` means nothing here", span, "strings take double quotes")
         if found == '"':
             line_end = self.text.starts[span.line] - 1
-            return Diagnostic("ATK002", "this string is not closed", self.text.span(at, line_end),
-                              'a `"` is missing; a text of several lines stands between `"""` and `"""`')  # fmt: skip
+            return Diagnostic(
+                "ATK002",
+                "this string is not closed",
+                self.text.span(at, line_end),
+                'a `"` is missing; a text of several lines stands between `"""` and `"""`',
+            )
         if found == "`":
             return Diagnostic("ATK002", "this backtick has no partner on its line", span)
         if found == "<" or found == "!":
             return Diagnostic("ATK001", f"`{found}` is unexpected here", span)
-        help = {";": "statements end by themselves", "$": "params are named without `$` outside of queries",
-                "&": "write `and`", "\t": None}.get(found)  # fmt: skip
+        help = {
+            ";": "statements end by themselves",
+            "$": "params are named without `$` outside of queries",
+            "&": "write `and`",
+            "\t": None,
+        }.get(found)
         shown = found if found.isprintable() else f"U+{ord(found):04X}"
         return Diagnostic("ATK001", f"`{shown}` means nothing here", span, help)
 
@@ -164,12 +188,20 @@ class _Reader:
         begin = self.text.starts[row]
         if "RBRACE" in (error.accepts or ()):
             where = f"before line {beyond + 1}" if beyond is not None else "at the end of the file"
-            return Diagnostic("ATK002", "this block is not closed", self.line_span(row), f"a `}}` is missing {where}")
-        piece = self.text.text[begin : self.text.starts[beyond if beyond is not None else len(self.text.lines)]]
+            return Diagnostic(
+                "ATK002", "this block is not closed", self.line_span(row), f"a `}}` is missing {where}"
+            )
+        piece = self.text.text[
+            begin : self.text.starts[beyond if beyond is not None else len(self.text.lines)]
+        ]
         code = _without_comments(piece, begin, self.docs)
         last = begin + max(len(code.rstrip()), 1)
-        return Diagnostic("ATK001", "this statement is not finished", self.text.span(last - 1, last),
-                          _expected(error.accepts or error.expected))  # fmt: skip
+        return Diagnostic(
+            "ATK001",
+            "this statement is not finished",
+            self.text.span(last - 1, last),
+            _expected(error.accepts or error.expected),
+        )
 
     def line_span(self, row: int) -> Span:
         start = self.text.starts[row]
@@ -199,12 +231,12 @@ def _without_comments(piece: str, begin: int, docs: Docs) -> str:
 
 def _too_deep(tree: Tree[Token] | Token) -> Tree[Token] | None:
     """The first part that lies deeper than `DEEPEST`. No recursion: that is the point."""
-    waiting = [(tree, 0)]
+    waiting: list[tuple[Tree[Token] | Token, int]] = [(tree, 0)]
     while waiting:
         node, depth = waiting.pop()
-        if not hasattr(node, "children"):
+        if not isinstance(node, Tree):
             continue
         if depth > DEEPEST and not node.meta.empty:
             return node
-        waiting += [(child, depth + 1) for child in node.children]  # type: ignore[misc]
+        waiting += [(child, depth + 1) for child in node.children]
     return None

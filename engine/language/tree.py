@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from engine.language.diagnostics import Span
 
@@ -377,4 +377,3 @@ Statement = (
     | GraphDeclaration
     | TestDeclaration
 )
-

@@ -57,6 +57,7 @@ class Reply:
     cost: float = 0.0
     ms: float = 0.0
     attempts: int = 1  # HTTP requests that this reply took
+    sent: bytes | None = None  # the body of the request that was answered
 
 
 class Model(Protocol):

@@ -135,14 +135,18 @@ class OpenAI:
 
     async def _send(self, request: Request, with_schema: bool) -> Reply | Failure:
         host = self.endpoint.host
+        body = self._wire.body(request, with_schema)
         try:
-            answer = await self.endpoint.post(self._wire.body(request, with_schema), self._timeout)
+            answer = await self.endpoint.post(body, self._timeout)
         except NoKey as missing:
             return missing.failure
         except (aiohttp.ClientError, OSError, ValueError) as problem:
             return from_exception(problem, self.spec, host)
         if answer.status == 200:
-            return self._wire.read(answer.payload, request, host)
+            reply = self._wire.read(answer.payload, request, host)
+            if isinstance(reply, Reply):
+                reply.sent = body
+            return reply
         failure = from_answer(answer.status, answer.headers, answer.payload, self.spec, host)
         if failure.filtered:  # asking again would be declined again: an answer, to be remembered
             return Reply("refused", finish="content_filter", error=failure.message)

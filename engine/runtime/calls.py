@@ -123,7 +123,7 @@ class Calls:
         spec = model.spec
         return CallRecord(
             key=key, graph=self.graph, node=node, row=row.id, role=role, attempt=attempt, sample=request.sample,
-            model=spec.model, endpoint=spec.base_url or spec.provider, request=model.body(request).decode(),
+            model=spec.model, endpoint=spec.base_url or spec.provider, request=(reply.sent or model.body(request)).decode(),
             status=reply.status, reply=reply.text, thoughts=reply.thoughts, finish=reply.finish, error=reply.error,
             fault=reply.fault, tokens_in=reply.tokens_in, tokens_out=reply.tokens_out,
             tokens_cached=reply.tokens_cached, tokens_thought=reply.tokens_thought, cost=reply.cost, ms=reply.ms,

@@ -202,8 +202,9 @@ class Engine:
                 raise broken.result()
         except asyncio.CancelledError:
             self.interrupted = True
-            for task in tasks:
-                task.cancel()
+            everything.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await everything
             await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             broken.cancel()

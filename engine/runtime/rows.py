@@ -31,7 +31,7 @@ class RowContext(NodeContext):
 
     def __init__(self, station: RowStation, lets: Mapping[str, Any]):
         super().__init__(station)
-        self.lets, self.rows_station = lets, station
+        self.lets, self.rows_station, self.prepared = lets, station, station.prepared
 
     async def ask(self, model: str, request: Request, row: Row, role: str, attempt: int) -> tuple[Reply, bytes]:
         return await self.engine.calls.ask(self.rows_station.progress, model, request, row, role, attempt, self.rows_station.depth)
@@ -54,6 +54,7 @@ class RowStation(Station):
     def __init__(self, engine: Engine, node: Node, kind: RowKind, parts: Mapping[str, str], window: int):
         super().__init__(engine, node, kind, parts)
         self.inbox = Channel()
+        self.prepared = kind.prepare(node)
         self.window = asyncio.Semaphore(window)
         self.tasks: set[asyncio.Task[None]] = set()
         self.types_before: dict[str, str] = {}  # in scope before the call: the input's columns and `let`s

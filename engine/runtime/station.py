@@ -7,6 +7,7 @@ depends on its kind's `flow`; see `rows`, `groups`, `tables` and `sources` besid
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ class Station:
         self.estimated = False  # dry run: what comes out is not all that will
         self.changed = False
         self.info: dict[str, Any] = dict(self.state.info) if self.state else {}
+        self.parts_before: Mapping[str, str] = dict(self.info.get("parts", {}))
         self.files: list[tuple[Path, int]] = []
         self.stable = False  # its rows in the store stand as they are, whatever this run does upstream
 
@@ -76,7 +78,7 @@ class Station:
 
     def edited(self) -> list[str]:
         """The parts that are not as they were when it last completed, by name."""
-        before = self.info.get("parts", {})
+        before = self.parts_before
         names = {*before, *self.parts}
         return sorted(name for name in names if before.get(name) != self.parts.get(name))
 
@@ -229,7 +231,7 @@ async def publish(station: Station, made: Iterable[Made], batch: int = 2_000) ->
     live = (await asyncio.to_thread(store.counts, name)).get("all", 0) > 0
 
     def pull() -> list[Made]:
-        return [item for item, _ in zip(iterator, range(batch), strict=False)]
+        return list(itertools.islice(iterator, batch))
 
     while items := await asyncio.to_thread(pull):
         station.engine.heed()

@@ -20,7 +20,7 @@ from engine.store.schema import SCHEMA, quote, table_name
 SHORTEST = 4  # hexadecimal digits of an id
 _FIELDS = (
     *("key", "run", "role", "attempt", "sample", "model", "endpoint", "request", "reply", "thoughts"),
-    *("finish", "status", "error", "tokens_in", "tokens_out", "cost", "ms", "at"),
+    *("finish", "status", "error", "tokens_in", "tokens_out", "cost", "ms", "called_at"),
 )
 
 
@@ -44,7 +44,7 @@ class CallStep:
     tokens_out: int
     cost: float
     ms: float
-    at: datetime
+    called_at: datetime
 
 
 @dataclass(frozen=True)

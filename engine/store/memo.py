@@ -52,7 +52,7 @@ def calls_table(calls: Sequence[CallRecord], run: int) -> pa.Table:
     for name in ("row", "key"):
         arrays[name] = pa.array([getattr(call, name) for call in calls], pa.uuid())
     arrays["request"] = pa.array([_text(call.request) for call in calls], pa.string())
-    arrays["at"] = pa.array([_utc(call.at) for call in calls], pa.timestamp("us"))
+    arrays["called_at"] = pa.array([_utc(call.at) for call in calls], pa.timestamp("us"))
     return pa.table(arrays)
 
 

@@ -41,7 +41,7 @@ CALL_COLUMNS = {
     "cost": "DOUBLE",
     "ms": "DOUBLE",
     "http_attempts": "INTEGER",
-    "at": "TIMESTAMP",
+    "called_at": "TIMESTAMP",
     "key": "UUID",
 }
 

@@ -64,27 +64,26 @@ class Server:
                 thread.join(0.1)
 
     def _accept(self) -> None:
+        poll = select.poll()  # `select` knows no descriptor above 1,023, and an engine has many
+        poll.register(self._listener, select.POLLIN)
         while not self._closing.is_set():
+            if not poll.poll(500) or self._closing.is_set():
+                continue
             try:
-                ready, _, _ = select.select([self._listener], [], [], 0.5)
-                if not ready:
-                    continue
                 link, _ = self._listener.accept()
             except OSError:
-                if self._closing.is_set():
-                    return
-                continue  # out of descriptors, or a client that hung up at once
+                self._closing.wait(0.05)  # out of descriptors, or a client that hung up at once
             if len(self._threads) >= CLIENTS:
                 with link, contextlib.suppress(wire.Gone):
                     _refuse(link, StoreError(f"{CLIENTS} queries are being answered already", "ask again"))
                 continue
             thread = threading.Thread(target=self._serve, args=(link,), daemon=True)
             self._threads.add(thread)
+            with self._lock:
+                self._links.add(link)
             thread.start()
 
     def _serve(self, link: socket.socket) -> None:
-        with self._lock:
-            self._links.add(link)
         try:
             with contextlib.suppress(wire.Gone):
                 link.settimeout(STALLED)
@@ -138,8 +137,9 @@ class Server:
 
 def _hung_up(link: socket.socket) -> bool:
     try:
-        ready, _, _ = select.select([link], [], [], 0)
-        return bool(ready) and link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        poll = select.poll()
+        poll.register(link, select.POLLIN)
+        return bool(poll.poll(0)) and link.recv(1, socket.MSG_PEEK) == b""
     except (OSError, ValueError):
         return True
 
@@ -196,6 +196,7 @@ def _listen(path: Path) -> socket.socket:
         listener.bind(str(path))
         path.chmod(0o600)  # before `listen`, so that nobody can have connected
         listener.listen(128)
+        listener.setblocking(False)
     except OSError as error:
         listener.close()
         raise StoreError(f"cannot serve queries at {path}: {error.strerror}") from None

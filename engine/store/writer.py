@@ -65,6 +65,15 @@ Change = Replace | Log | Work
 Home = Callable[[str], tuple[str, Shape]]  # a node -> its writable table and how its rows are built
 
 
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    """A change, with its size as it was when it was queued."""
+
+    change: Change
+    weight: int  # rows
+    size: int  # bytes
+
+
 @dataclass(slots=True)
 class _Batch:
     """What is to be done to one table, until something must happen before it."""
@@ -88,7 +97,7 @@ class Writer:
     ):
         self._connection, self._home = connection, home
         self._committed, self._explain = committed, explain
-        self._queue: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._backlog = 0
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
@@ -103,9 +112,10 @@ class Writer:
         """Queue a change. Raises what the writer has met, so that nobody goes on paying."""
         if self.error is not None:
             raise self.error
+        queued = _Queued(change, _weight(change), _size(change))
         with self._lock:
-            self._backlog += _weight(change)
-        self._queue.put(change)
+            self._backlog += queued.weight
+        self._queue.put(queued)
 
     def call(self, work: Work) -> Any:
         """Queue work and wait until it is committed; returns its result. Blocking."""
@@ -139,25 +149,25 @@ class Writer:
         while not ended:
             batch, ended = self._gather()
             if batch:
-                self._settle(batch)
-                self._release(batch)
+                self._settle([queued.change for queued in batch])
+                self._release(sum(queued.weight for queued in batch))
 
-    def _gather(self) -> tuple[list[Change], bool]:
+    def _gather(self) -> tuple[list[_Queued], bool]:
         """Changes for one commit, and whether they are the last."""
         first = self._queue.get()
         if first is None:
             return [], True
-        batch, rows, size = [first], _weight(first), _size(first)
+        batch, rows, size = [first], first.weight, first.size
         deadline = time.monotonic() + WINDOW
-        while rows < ROWS and size < BYTES and not _stops(batch[-1]):
+        while rows < ROWS and size < BYTES and not _stops(batch[-1].change):
             try:
-                change = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+                queued = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 break
-            if change is None:
+            if queued is None:
                 return batch, True
-            batch.append(change)
-            rows, size = rows + _weight(change), size + _size(change)
+            batch.append(queued)
+            rows, size = rows + queued.weight, size + queued.size
         return batch, False
 
     def _settle(self, batch: list[Change]) -> None:
@@ -207,9 +217,9 @@ class Writer:
             if isinstance(change, Work):
                 _resolve(change, error=self.error)
 
-    def _release(self, batch: list[Change]) -> None:
+    def _release(self, weight: int) -> None:
         with self._lock:
-            self._backlog -= sum(map(_weight, batch))
+            self._backlog -= weight
             if self._backlog > BACKLOG // 2 and self.error is None:
                 return
             waiting, self._waiting = self._waiting, []

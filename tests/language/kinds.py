@@ -84,7 +84,7 @@ class Prompt(Kind):
     name = "prompt"
     settings = PromptSettings
     clauses = frozenset({"where", "let", "check", "keep", "expect"})
-    sections = {"repair": RepairSettings}
+    sections: ClassVar[Mapping[str, type[BaseModel]]] = {"repair": RepairSettings}
     result = "required"
 
     def own(self, shape: Shape) -> Mapping[str, str]:

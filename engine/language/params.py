@@ -1,0 +1,165 @@
+"""Params and profiles: which value is in force, from the command line, a profile or the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.language import tree as ast
+from engine.language.diagnostics import Diagnostic, Reporting, Wrong, suggestion, wrong
+from engine.language.expressions import MISSING, Expressions, Known, Scope
+from engine.language.files import GraphFile, Loader
+from engine.language.given import Given, option
+from engine.language.models import Environment
+from engine.language.program import Parameter
+from engine.language.types import Optional, Type, accepts, parse_value
+
+
+class Params(Reporting):
+    """The params of one check."""
+
+    def __init__(
+        self, given: Given, loader: Loader, expressions: Expressions, report: Callable[[Diagnostic], None]
+    ):
+        self.given, self.loader, self.expressions, self.report = given, loader, expressions, report
+
+    def profile(self, file: GraphFile) -> Mapping[str, ast.Setting]:
+        """The bindings of the profile that was asked for; every profile is looked through."""
+        for declared in file.profiles.values():
+            seen: set[str] = set()
+            for setting in declared.block.settings:
+                name = setting.name
+                if name.text in seen:
+                    self.say("ATK102", f"`{name.text}` is set twice", name.span)
+                seen.add(name.text)
+                if name.text not in file.params and name.text not in file.models:
+                    help = suggestion(name.text, {*file.params, *file.models})
+                    self.say("ATK183", f"no param or model named `{name.text}`", name.span, help)
+            for section in declared.block.sections:
+                self.say("ATK183", "a profile binds params and models", section.name.span)
+            for clause in declared.block.clauses:
+                self.say("ATK113", f"a `profile` takes no `{clause.word.text}`", clause.word.span)
+        wanted = self.given.profile
+        if wanted is None:
+            return {}
+        if wanted not in file.profiles:
+            help = suggestion(wanted, file.profiles) or "this graph has no profiles"
+            self.say("ATK183", f"no profile named `{wanted}`", option(f"--profile {wanted}", wanted), help)
+            return {}
+        return {setting.name.text: setting for setting in file.profiles[wanted].block.settings}
+
+    def main(self, file: GraphFile, profile: Mapping[str, ast.Setting]) -> dict[str, Parameter]:
+        """Every param with the value in force: command line, then profile, then file."""
+        self.every_profile(file)
+        for name, text in self.given.values.items():
+            if name not in file.params and not self.of_import(file, name) and not file.source.errors:
+                help = suggestion(name, file.params) or "this graph has no params"
+                self.say(
+                    "ATK186", f"no param named `{name}`", option(f"-p {name}={text}", name, last=False), help
+                )
+        return self.values(file, profile, "")
+
+    def of_import(self, file: GraphFile, name: str) -> bool:
+        alias, dot, rest = name.partition(".")
+        return bool(dot) and alias in file.imports and rest in file.imports[alias].params
+
+    def every_profile(self, file: GraphFile) -> None:
+        """Values of profiles that are not in force are checked all the same."""
+        for declared in file.profiles.values():
+            for setting in declared.block.settings:
+                declaration = file.params.get(setting.name.text)
+                if declaration is not None:
+                    try:
+                        type_ = self.loader.type(file, declaration.type)
+                        self.fitting(setting.value, setting.name.text, type_, Scope(what="param"))
+                    except Wrong as error:
+                        self.tell(error)
+
+    def values(
+        self, file: GraphFile, profile: Mapping[str, ast.Setting], prefix: str
+    ) -> dict[str, Parameter]:
+        made: dict[str, Parameter] = {}
+        known: dict[str, Known] = {}
+        for name, declaration in file.params.items():
+            try:
+                type_ = self.loader.type(file, declaration.type)
+            except Wrong as error:
+                self.tell(error)
+                continue
+            given, value = False, MISSING
+            try:
+                given, value = self.value(file, declaration, type_, profile, known, prefix)
+            except Wrong as error:
+                self.tell(error)
+            if value is MISSING:
+                file.missed.add(name)
+            known[name] = Known(type_, value)
+            shown = None if value is MISSING else value
+            made[name] = Parameter(name, type_, shown, given, declaration.doc, declaration.name.span)
+        return made
+
+    def value(
+        self,
+        file: GraphFile,
+        declaration: ast.ParamDeclaration,
+        type_: Type,
+        profile: Mapping[str, ast.Setting],
+        known: Mapping[str, Known],
+        prefix: str,
+    ) -> tuple[bool, Any]:
+        """Whether it was given, and the value. Raises `Wrong`."""
+        name = declaration.name.text
+        scope = Scope(known=known, what="param")
+        full = prefix + name
+        if full in self.given.values:
+            text = self.given.values[full]
+            if declaration.default is not None:
+                self.quietly_checked(declaration.default, name, type_, scope)
+            try:
+                return True, parse_value(text, type_)
+            except ValueError as error:
+                raise wrong("ATK185", f"`{full}` {error}", option(f"-p {full}={text}", text)) from None
+        if name in profile:
+            return True, self.fitting(profile[name].value, name, type_, Scope(what="param"))
+        if declaration.default is not None:
+            return False, self.fitting(declaration.default, name, type_, scope)
+        if isinstance(type_, Optional):
+            return False, None
+        said = f": {declaration.doc.splitlines()[0]}" if declaration.doc else ""
+        raise wrong(
+            "ATK112", f"`{full}` has no value{said}", declaration.name.span, f"give it one: -p {full}=…"
+        )
+
+    def quietly_checked(self, written: ast.Expression, name: str, type_: Type, scope: Scope) -> None:
+        """A default that is overridden is wrong all the same."""
+        try:
+            self.fitting(written, name, type_, scope)
+        except Wrong as error:
+            self.tell(error)
+
+    def fitting(self, written: ast.Expression, name: str, type_: Type, scope: Scope) -> Any:
+        environment = Environment(self.given.environment, self.expressions, scope)
+        value = self.expressions.constant(written, scope, environment.special)
+        if environment.pending:
+            raise Wrong(*environment.pending)
+        if isinstance(value, str) and isinstance(written, ast.Call) and written.name == "env":
+            try:
+                return parse_value(value, type_)  # the environment holds text only, as the command line does
+            except ValueError as error:
+                raise wrong("ATK111", f"`{name}` {error}", written.span) from None
+        refused = accepts(type_, value)
+        if refused:
+            joint = ": " if refused.startswith("`") else " "
+            raise wrong("ATK111", f"`{name}`{joint}{refused}", written.span)
+        return value
+
+    def imported(self, file: GraphFile, prefix: str) -> dict[str, Known]:
+        """Params of an imported pipeline: `-p alias.name=…`, else its file's."""
+        return self.known(file, self.values(file, {}, prefix))
+
+    def known(self, file: GraphFile, params: Mapping[str, Parameter]) -> dict[str, Known]:
+        """Params as expressions see them."""
+        return {
+            name: Known(one.type, MISSING if name in file.missed else one.value)
+            for name, one in params.items()
+        }

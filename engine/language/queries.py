@@ -1,0 +1,69 @@
+"""Queries bound to empty tables: which columns one gives, and whose ids it hands on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from engine.language import tree as ast
+from engine.language.binding import Binder, Unbound, spelled
+from engine.language.diagnostics import Diagnostic, Wrong, suggestion, wrong
+from engine.language.link import Query
+
+Hint = Callable[[str], str | None]
+
+
+def bound(
+    binder: Binder,
+    query: Query,
+    tables: Mapping[tuple[str, ...], Mapping[str, str]],
+    values: Mapping[str, Any],
+    above: Mapping[str, str],
+    hint: Hint,
+) -> tuple[dict[str, str], set[str]]:
+    """Columns of a query, and the ancestors whose ids are among them.
+
+    `tables` are those it reads, by the names that it uses, ids included; `above` says whose each
+    id column is. Raises `Wrong`.
+    """
+    try:
+        found = binder.describe(query.written.value, tables, values)
+    except Unbound as error:
+        raise Wrong(_unbound(query.written, error, tables.values(), hint)) from None
+    columns: dict[str, str] = {}
+    ids: set[str] = set()
+    seen: set[str] = set()
+    span = query.written.span
+    for name, kind in found:
+        if name.casefold() in seen:
+            help = "name what both have in USING, or leave one out: SELECT * EXCLUDE (…)"
+            raise wrong("ATK127", f"the query gives two columns named `{name}`", span, help)
+        seen.add(name.casefold())
+        if name not in above:
+            columns[name] = kind
+        elif kind == "UUID":
+            ids.add(above[name])
+        else:
+            message = f"`{name}` is the id of `{above[name]}`, and here it is {spelled(kind)}"
+            raise wrong("ATK128", message, span, "give the column another name")
+    return columns, ids
+
+
+def _unbound(
+    written: ast.String, error: Unbound, tables: Iterable[Mapping[str, str]], hint: Hint
+) -> Diagnostic:
+    help = error.help
+    if error.sort == "column" and error.name:
+        known = {name for columns in tables for name in columns}
+        help = hint(error.name) or suggestion(error.name, known)
+    span = written.span
+    if error.start is not None:
+        span = written.place(error.start, error.length)
+    else:  # DuckDB gives no place: a word that it complains about and that stands once
+        for word in re.findall(r"`(\w+)`", error.message):
+            places = [found.start() for found in re.finditer(rf"\b{re.escape(word)}\b", written.value)]
+            if len(places) == 1:
+                span = written.place(places[0], len(word))
+                break
+    return Diagnostic("ATK121", error.message, span, help)

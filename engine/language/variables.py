@@ -1,0 +1,35 @@
+"""Variables of prompts: each must be a column, a `let`, a param or a slot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+from engine.language.diagnostics import Diagnostic, Span, suggestion
+from engine.language.instances import Instance
+from engine.language.meanings import Meanings
+
+SPECIAL = frozenset({"schema", "failure"})
+
+
+def undeclared(
+    meanings: Meanings,
+    given: Collection[str],
+    home: Instance,
+    hint: Callable[[str], str | None],
+    shown: Callable[[Path], str],
+) -> Iterator[Diagnostic]:
+    """What a block's prompt reads and nobody gives, in the order in which the prompt reads it."""
+    template, span = meanings.template, meanings.template_span
+    if template is None or span is None:
+        return
+    places = template.places
+    for name in sorted(template.reads - set(given) - SPECIAL, key=lambda one: (places.get(one, (0, 0)), one)):
+        path = shown(template.path)
+        line, column = places.get(name, (1, 1))
+        help = hint(name) or suggestion(name, given)
+        if home.graph is not None and name in home.file.params:
+            help = f"a graph sees its slots only: add a slot `{name}` and set it at the call"
+        message = f"{path} uses `{{{{ {name} }}}}`, which no column, `let` or `param` provides"
+        at = Span(path, line, column, len(name))
+        yield Diagnostic("ATK132", message, span, help, ((at, "used here"),))

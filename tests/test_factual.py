@@ -1,0 +1,130 @@
+"""The worked example on three whole manuals, with chapters of 200,000 characters on one line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.project import Project
+
+from engine.runtime import execute, load
+from engine.runtime.engine import Options
+
+MANUALS = Path(__file__).parent / "data" / "manuals"
+SIZE = 2_000
+
+
+class Run:
+    """One run of `factual` over the manuals; every test looks at its tables."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        values = {"domain": "Army training", "inputs": str(MANUALS), "size": str(SIZE)}
+        program = load("factual", values=values, root=root)
+        assert program.ok, [entry.message for entry in program.diagnostics]
+        self.options = Options(root=root, store=root / ".atk" / "store.duckdb", out=root)
+        self.summary = asyncio.run(execute(program, self.options))
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return Project.rows(self, query)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("ATK_BASE_URL", "ATK_MODEL", "ATK_API_KEY", "OPENAI_API_KEY"):
+            patch.delenv(name, raising=False)
+        return Run(tmp_path_factory.mktemp("factual"))
+
+
+def test_it_ends_well(run: Run) -> None:
+    assert run.summary.status == "done", run.summary.errors
+    assert run.summary.crashes == []
+
+
+def test_every_document_is_read_once(run: Run) -> None:
+    found = run.rows("SELECT path, count(*), any_value(text) FROM documents GROUP BY path")
+    assert {(path, number) for path, number, _ in found} == {(path.name, 1) for path in MANUALS.iterdir()}
+    for path, _, text in found:
+        assert text == (MANUALS / path).read_text(encoding="utf-8")
+
+
+def test_passages_give_their_document_back(run: Run) -> None:
+    together = run.rows(
+        "SELECT d.text = string_agg(p.text, '' ORDER BY p.start) FROM documents d JOIN passages p USING (documents_id) "
+        "GROUP BY documents_id, d.text"
+    )
+    assert together == [(True,)] * len(list(MANUALS.iterdir()))
+
+
+def test_passages_fit_and_point_to_their_place(run: Run) -> None:
+    assert run.rows(f"SELECT count(*) FROM passages WHERE tokens > {SIZE}") == [(0,)]
+    assert run.rows(
+        "SELECT count(*) FROM passages p JOIN documents d USING (documents_id) "
+        "WHERE substring(d.text, p.start + 1, p.stop - p.start) <> p.text"
+    ) == [(0,)]
+    assert run.rows("SELECT count(*) FROM (SELECT documents_id, start FROM passages GROUP BY ALL HAVING count(*) > 1)") == [(0,)]
+
+
+def test_every_question_leads_back_to_one_passage(run: Run) -> None:
+    assert run.rows(
+        "SELECT count(*) FROM unique_pairs q LEFT JOIN passages p USING (passages_id) WHERE p.text IS DISTINCT FROM q.text"
+    ) == [(0,)]
+    assert run.rows("SELECT count(*) > 50 FROM unique_pairs") == [(True,)]
+    assert run.rows("SELECT count(*) = count(DISTINCT question) FROM unique_pairs") == [(True,)]
+
+
+def test_conversations_take_turns(run: Run) -> None:
+    for (messages,) in run.rows("SELECT messages FROM blend"):
+        roles = [message["role"] for message in messages]
+        assert roles[0] == "system"
+        assert roles[1:] == ["user", "assistant"] * (len(roles) // 2)
+        assert all(message["content"].strip() for message in messages)
+
+
+def test_files_hold_what_the_tables_show(run: Run) -> None:
+    import pyarrow.parquet as parquet
+
+    assert sorted(parquet.read_table(run.root / "out" / "corpus.parquet")["text"].to_pylist()) == sorted(
+        text for (text,) in run.rows("SELECT text FROM passages")
+    )
+    for split in ("train", "test"):
+        lines = (run.root / "out" / "sft" / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+        assert len(lines) == run.rows(f"SELECT count(*) FROM sft WHERE split = '{split}'")[0][0] > 0
+        assert all(set(json.loads(line)) == {"messages"} for line in lines)
+
+
+def test_no_document_is_on_both_sides(run: Run) -> None:
+    assert run.rows("SELECT max(n) FROM (SELECT count(DISTINCT split) AS n FROM sft GROUP BY documents_id)") == [(1,)]
+
+
+def test_second_run_does_nothing_and_leaves_files_alone(run: Run) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (run.root / "out").rglob("*") if path.is_file()}
+    again = Run(run.root)
+    assert again.summary.calls == 0
+    assert {node.state for node in again.summary.progress.values()} == {"unchanged"}
+    assert again.summary.seconds < 1.0
+    assert {path: path.stat().st_mtime_ns for path in (run.root / "out").rglob("*") if path.is_file()} == before
+
+
+def test_file_that_was_deleted_is_written_again(run: Run) -> None:
+    target = run.root / "out" / "sft" / "train.jsonl"
+    before = target.read_bytes()
+    target.unlink()
+    again = Run(run.root)
+    assert again.summary.status == "done"
+    assert again.summary.calls == 0
+    assert target.read_bytes() == before
+
+
+def test_dataset_library_reads_it(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    datasets = pytest.importorskip("datasets")
+    loaded = datasets.load_dataset(str(run.root / "out" / "sft"), cache_dir=str(tmp_path / "cache"))
+    assert {name: len(split) for name, split in loaded.items()} == {
+        split: number for split, number in run.rows("SELECT split, count(*) FROM sft GROUP BY split")
+    }

@@ -1,0 +1,166 @@
+"""Runs that end badly: nothing committed is lost, and what was paid is not paid again."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.endpoint import endpoint
+from tests.project import Project
+
+ROOT = Path(__file__).resolve().parents[1]
+MORE = """
+prompt checked from drafted -> Verdict {{ template = "check", model = asked, votes = 3, keep ok }}
+dedupe unique_pairs from checked {{ column = question, method = "exact" }}
+gather turns from unique_pairs {{ by = passages, columns = [question, answer] }}
+emit sft from unique_pairs {{ path = "out/sft.jsonl", format = "prompt_completion", split = {{ train: 0.8, test: 0.2 }} }}
+"""
+TABLES = {
+    "documents": "documents_id, path, text",
+    "passages": "passages_id, documents_id, text",
+    "worthy": "worthy_id, passages_id, why, ok",
+    "drafted": "drafted_id, worthy_id, question, answer",
+    "checked": "checked_id, question, ok, len(checked_votes)",
+    "unique_pairs": "unique_pairs_id, question",
+    "turns": "turns_id, passages_id, turns::VARCHAR",
+    "sft": "sft_id, split, question",
+    "rejected.checked": "checked_id, question, reason",
+    "rejected.unique_pairs": "question, reason",
+}
+IN_FLIGHT = 16
+COMMIT_WINDOW_S = 0.15
+LATENCY_MS = 20
+
+
+def exec_command(project: Project) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "engine.commands", "exec", "graph.atk", "--json"]
+    return subprocess.Popen(
+        command, cwd=project.root, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )
+
+
+def prepared(root: Path, monkeypatch: pytest.MonkeyPatch, base_url: str) -> Project:
+    root.mkdir(exist_ok=True)
+    project = Project(root, monkeypatch, base_url)
+    project.write("prompts/check.md", "system:\nRight?\n{{ schema }}\n\nuser:\n{{ question }} {{ answer }}\n")
+    for number in range(30):
+        project.write(f"inputs/{number}.txt", f"Passage {number} says that {number} is a number. It is one of {number + 1}.")
+    project.graph(MORE.replace("{{", "{").replace("}}", "}"))
+    text = (root / "graph.atk").read_text().replace("temperature = 0.5", f"temperature = 0.5, parallel = {IN_FLIGHT}")
+    project.graph(text=text)
+    return project
+
+
+def tables(project: Project) -> dict[str, list[Any]]:
+    return {name: sorted(map(repr, project.rows(f"SELECT {columns} FROM {name}"))) for name, columns in TABLES.items()}
+
+
+def written(project: Project) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((project.root / "out" / "sft").glob("*"))}
+
+
+@pytest.mark.slow
+def test_killed_five_times_then_run_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with endpoint(latency_ms=LATENCY_MS, p_true=0.8) as server:
+        calm = prepared(tmp_path / "calm", monkeypatch, server.base_url)
+        assert exec_command(calm).wait() == 0
+        needed = server.stats()["calls"]
+        server.reset()
+        project = prepared(tmp_path / "killed", monkeypatch, server.base_url)
+        chance = random.Random(7)
+        kills = 0
+        while kills < 5:
+            process = exec_command(project)
+            before = server.stats()["calls"]
+            while server.stats()["calls"] < before + 3 and process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0.05, 0.5))
+            if process.poll() is not None:
+                break
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+        assert exec_command(project).wait() == 0
+        assert kills >= 3
+        repeated = server.stats()["ok"] - needed
+        rate = IN_FLIGHT / (LATENCY_MS / 1000)
+        window = IN_FLIGHT + rate * 3 * COMMIT_WINDOW_S  # in flight, and what one or two commits hold
+        assert repeated <= kills * window
+        assert tables(project) == tables(calm)
+        assert written(project) == written(calm)
+        server.reset()
+        assert exec_command(project).wait() == 0
+        assert server.stats()["calls"] == 0
+
+
+def test_interrupt_finishes_what_is_in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with endpoint(latency_ms=200) as server:
+        project = prepared(tmp_path / "one", monkeypatch, server.base_url)
+        process = exec_command(project)
+        while server.stats()["calls"] < 20:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert b"Traceback" not in errors
+        stats = server.stats()
+        assert stats["aborted"] == 0
+        assert project.rows("SELECT count(*) FROM calls") == [(stats["ok"],)]
+        assert project.rows("SELECT status FROM runs") == [("interrupted",)]
+        assert exec_command(project).wait() == 0
+        assert project.rows("SELECT count(*), count(DISTINCT key) FROM calls") == [(server.stats()["calls"],) * 2]
+
+
+def test_sql_answers_while_a_run_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with endpoint(latency_ms=1_500) as server:
+        project = prepared(tmp_path / "one", monkeypatch, server.base_url)
+        process = exec_command(project)
+        while server.stats()["calls"] < 40:
+            time.sleep(0.02)
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+
+        def atk(*arguments: str) -> str:
+            done = subprocess.run(
+                [sys.executable, "-m", "engine.commands", *arguments], cwd=project.root, env=environment,
+                capture_output=True, text=True, timeout=20, check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        seen = atk("sql", "SELECT count(*) AS n FROM worthy", "--csv")
+        shown = atk("show", "worthy", "-n", "1")
+        calls = atk("sql", "SELECT count(*) AS n FROM calls", "--csv")
+        assert process.poll() is None, "the run ended before it was looked at"
+        assert int(seen.split()[-1]) > 0
+        assert int(calls.split()[-1]) > 0
+        assert "passage" in shown.lower()
+        second = subprocess.run(
+            [sys.executable, "-m", "engine.commands", "exec", "graph.atk"], cwd=project.root, env=environment,
+            capture_output=True, text=True, timeout=20, check=False,
+        )
+        assert second.returncode == 1
+        assert str(process.pid) in second.stderr
+        assert "Traceback" not in second.stderr
+        assert process.wait() == 0
+
+
+def test_second_interrupt_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with endpoint(latency_ms=30_000) as server:
+        project = prepared(tmp_path / "one", monkeypatch, server.base_url)
+        process = exec_command(project)
+        while server.stats()["calls"] < 10:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+        assert process.returncode == 130
+        assert b"Traceback" not in errors
