@@ -311,3 +311,18 @@ def test_explain_of_no_code(run, tmp_path):
     status, out, err = run(tmp_path, "explain", "ATK9999")
     assert (status, out) == (2, "")
     assert err.startswith("error: there is no error code ATK9999\nhelp: ")
+
+
+def test_check_needs_no_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A param without a value is the matter of a run; `exec` and `plan` ask for it."""
+    graph = (
+        "type Note { path: str, title: str?, text: str }\n"
+        "param inputs: path\nsource notes -> Note[] { path = inputs }\n"
+    )
+    (tmp_path / "graph.atk").write_text(graph)
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "graph.atk"]) == 0
+    assert main(["plan", "graph.atk"]) == 2
+    assert "ATK112" in capsys.readouterr().err

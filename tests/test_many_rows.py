@@ -74,3 +74,14 @@ prompt share from lines -> Answer { template = "worthy", model = default, sample
     assert len(now) == 100
     assert len(some & now) > 80
     assert share <= {number for (number,) in project.rows("SELECT number FROM share")}
+
+
+def test_times_with_a_zone_reach_what_follows(project: Project) -> None:
+    """DuckDB makes Python values of them with a package of its own choosing, which must be there."""
+    more = """
+sql dated { query = "SELECT lines_id, number, TIMESTAMPTZ '2026-01-02 03:04:05+00' AS read FROM lines WHERE number < 3" }
+chat said from dated { user = read::VARCHAR || "?", assistant = "Yes." }
+"""
+    project.graph(text=GRAPH.format(more=more.replace("read::VARCHAR", "strftime(read, '%Y')".replace("'", '"'))))
+    assert project.run().status == "done"
+    assert project.rows("SELECT messages[1].content FROM said LIMIT 1") == [("2026?",)]

@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import typer
 
@@ -69,6 +70,7 @@ def top(show_version: version.Flag = False) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Parse and run one command line; never raises but for faults inside `--debug`."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character shows a `?` in its place and goes on.
         if isinstance(stream, io.TextIOWrapper):
@@ -82,6 +84,18 @@ def run(arguments: Sequence[str] | None = None) -> int:
             return report(error, debug="--debug" in arguments)
         return _pipe_closed()
     return code if isinstance(code, int) else 0
+
+
+def _open_streams() -> None:
+    """Where a standard stream is closed, the next file or socket would get its number: take that place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - it stays open
 
 
 def _pipe_closed() -> int:

@@ -65,12 +65,18 @@ def load(
     values: list[str] | None = None,
     models: list[str] | None = None,
     profile: str | None = None,
+    complete: bool = True,
 ) -> Program:
-    """The graph, checked, its errors not told yet."""
+    """The graph, checked, its errors not told yet; unless `complete`, params may lack a value."""
     from engine import runtime
 
     return runtime.load(
-        graph, values=pairs(values, "-p"), models=pairs(models, "-m"), profile=profile, root=Path.cwd()
+        graph,
+        values=pairs(values, "-p"),
+        models=pairs(models, "-m"),
+        profile=profile,
+        root=Path.cwd(),
+        complete=complete,
     )
 
 
@@ -84,6 +90,8 @@ def load_sound(
     tell(program)
     if not program.ok:
         raise typer.Exit(WRONG)
+    if not program.nodes:
+        stop(f"{graph} has no nodes: there is nothing to run", "a graph begins with a `source`")
     return program
 
 
@@ -91,7 +99,7 @@ def load_drawable(
     graph: str, values: list[str] | None, models: list[str] | None, profile: str | None
 ) -> Program:
     """The graph, fit to look at: a value or a secret that a run would need may still be missing."""
-    program = load(graph, values, models, profile)
+    program = load(graph, values, models, profile, complete=False)
     if not program.ok and not program.nodes:
         return load_sound(graph, values, models, profile)
     return program

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from engine.commands._render import (
     cell,
     duration,
     fit,
+    harmless,
     money,
     number,
     plural,
@@ -70,6 +73,21 @@ def tell_errors(summary: Summary, *, crashes: bool = False) -> None:
         print(*summary.crashes, sep="\n", end="", file=sys.stderr)
     for message, mend in summary.errors:
         complain(message, mend)
+    if summary.status == "failed" and not summary.errors:
+        _tell_failed_rows(summary)
+
+
+def _tell_failed_rows(summary: Summary) -> None:
+    """The commonest reason of the node with the most failed rows, whole: stdout may go to a file."""
+    worst = max(summary.progress.values(), key=lambda node: node.failed, default=None)
+    if worst is None or not worst.failed or summary.store is None:
+        return
+    reasons = group(_reasons(worst.name, summary.graph, summary.store))
+    why = f": {harmless(reasons[0][0])}" if reasons else ""
+    complain(
+        f"{plural(worst.failed, 'row')} of `{worst.name}` failed{why}",
+        "mend that and run the same command again: what is done is not done again",
+    )
 
 
 def group(reasons: Iterable[tuple[str | None, int]]) -> list[tuple[str, int]]:
@@ -130,12 +148,18 @@ def _failures(summary: Summary, options: Options) -> list[str]:
     for node in failing:
         out.append(f"  {node.name}: {plural(node.failed, 'row')} (atk show {node.name} --failed)")
         found = group(_reasons(node.name, summary.graph, options.store))
-        out += [
-            f"  {number(count):>6} × {fit(cell(text), places - 11)}" for text, count in found[:REASONS_SHOWN]
-        ]
+        for text, count in found[:REASONS_SHOWN]:
+            first, *rest = _folded(cell(text), max(places - 11, 20))
+            out += [f"  {number(count):>6} × {first}", *(f"           {line}" for line in rest)]
         if len(found) > REASONS_SHOWN:
             out.append(f"         and {plural(len(found) - REASONS_SHOWN, 'other reason')}")
     return out
+
+
+def _folded(text: str, places: int) -> list[str]:
+    """A reason on as many lines as it needs, three at most: its end often says what to do."""
+    folded = textwrap.wrap(text, places) or [""]
+    return [*folded[:2], fit(" ".join(folded[2:]), places)] if len(folded) > 3 else folded
 
 
 def _reasons(node: str, graph: str, store: Path) -> Sequence[tuple[str | None, int]]:
@@ -159,7 +183,7 @@ def _next_steps(summary: Summary, program: Program, options: Options) -> list[st
     store = (
         ""
         if options.store == options.root / ".atk/store.duckdb"
-        else f" --store {beside(options.store, options.root)}"
+        else f" --store {shlex.quote(str(beside(options.store, options.root)))}"
     )
     filled = [name for name, node in nodes.items() if node.rows and "." not in name]
     rejecting = max(nodes.values(), key=lambda node: node.rejected, default=None)

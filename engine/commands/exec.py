@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -69,7 +71,9 @@ def execute(
         max_failures=max_failures,
         max_cost=max_cost,
     )
-    with _progress.follow(console(error=True), quiet=quiet, head=head(program)) as listener:
+    following = _progress.follow(console(error=True), quiet=quiet, head=head(program))
+    # What the author's functions print must not end up in what `--json` prints.
+    with following as listener, contextlib.redirect_stdout(sys.stderr):
         summary = run(runtime.execute(program, asked, listener))
     if json:
         print_json(summary.as_dict())

@@ -27,13 +27,13 @@ def params(
     from engine.commands._render import print_json, table, terminal_width
     from engine.language.types import describe
 
-    program = load(graph, values, models, profile)
+    program = load(graph, values, models, profile, complete=False)
     if not program.params:
         tell(program)
         if not program.ok:
             raise typer.Exit(WRONG)
     # As the file alone has them: what a profile or the command line set is told apart by `given`.
-    defaults = load(graph).params
+    defaults = load(graph, complete=False).params
     found = [
         {
             "name": name,

@@ -60,6 +60,8 @@ def sql(
         if query is not None:
             if not query.strip().rstrip(";"):
                 stop("the query is empty", 'such as: atk sql "FROM runs"')
+            if not _is_text(query):
+                stop("the query is not UTF-8 text", "see to it that the terminal's locale is UTF-8")
             show(answer(opened, query, form, rows), form)
         else:
             shell(opened, form, rows)
@@ -178,6 +180,15 @@ def history() -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             readline.write_history_file(path)
+
+
+def _is_text(query: str) -> bool:
+    """Whether it holds characters alone: bytes that a locale cannot read come as halves of some."""
+    try:
+        query.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_number(kind: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import glob
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -79,14 +80,22 @@ def find(path: str, folders: Sequence[Path], format: str | None = None) -> Found
     looked: list[str] = []
     unread: Counter[str] = Counter()
     for place in places:
-        entries = _entries(place)
+        try:
+            entries = _entries(place)
+        except OSError as error:  # a folder that is passed over would look like documents deleted
+            raise NothingFound(
+                f"{error.filename or place} cannot be read: {error.strerror or error}",
+                "see to it that you may read it and the folders above it",
+            ) from error
         if entries is None:
             looked.append(str(place))
             continue
         files = []
         for file, name in sorted(entries, key=lambda entry: entry[1]):
             how = format or FORMATS.get(file.suffix.lower())
-            if how is None:
+            if _special(file):
+                unread["pipe or device"] += 1
+            elif how is None:
                 unread[file.suffix.lower() or "without an extension"] += 1
             else:
                 files.append(File(file, name, how))
@@ -127,6 +136,17 @@ def _entries(place: Path) -> list[tuple[Path, str]] | None:
     return list(files.items()) or None
 
 
+def _special(file: Path) -> bool:
+    """Whether it is a pipe, a socket or a device: reading one may wait for ever.
+
+    A link that leads nowhere is none: its row fails with that reason.
+    """
+    try:
+        return not stat.S_ISREG(file.stat().st_mode)
+    except OSError:
+        return False
+
+
 def _fixed(place: Path) -> Path:
     """The part of a pattern before its first wildcard."""
     fixed = Path(place.anchor)
@@ -138,9 +158,16 @@ def _fixed(place: Path) -> Path:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """All files below a folder but hidden ones; a folder linked into itself is entered once."""
+    """All files below a folder but hidden ones; a folder linked into itself is entered once.
+
+    Raises `OSError` for a folder that cannot be listed.
+    """
+
+    def stop(error: OSError) -> None:
+        raise error
+
     seen: set[tuple[int, int]] = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
+    for here, folders, files in os.walk(folder, onerror=stop, followlinks=True):
         status = Path(here).stat()
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()

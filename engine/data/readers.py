@@ -137,12 +137,19 @@ def _csv(file: File) -> Iterator[Item]:
             for cells in reader:
                 if header is None:
                     header = [name.strip() for name in cells]
+                    _named_once(header)
                 elif cells:
                     yield _csv_row(header, cells, f"line {reader.line_num}")
         except csv.Error as error:
             raise Unreadable(f"no CSV from line {reader.line_num} on: {error}") from error
         except UnicodeDecodeError as error:
             raise Unreadable(f"not {encoding.upper()} at byte {error.start}") from error
+
+
+def _named_once(header: list[str]) -> None:
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise Unreadable(f"the header names `{twice}` twice; name each column once")
 
 
 def _delimiter(file: File, handle: IO[str]) -> str:

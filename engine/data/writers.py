@@ -142,6 +142,15 @@ def _schema(types: Mapping[str, str]) -> Any:
         return empty.schema
 
 
+def _said(error: OSError) -> str:
+    """The system's words, and the file that stands where a folder must be, if that is the cause."""
+    if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
+        place = Path(error.filename)
+        found = next((one for one in (place, *place.parents) if one.is_file()), place)
+        return f"{found} is a file where a folder must be"
+    return error.strerror or str(error)
+
+
 @contextlib.contextmanager
 def _told(path: Path) -> Iterator[None]:
     """Turn what the system says into a message about the file."""
@@ -154,6 +163,6 @@ def _told(path: Path) -> Iterator[None]:
                 "free some space, or write elsewhere with --out; nothing half written was left",
             ) from error
         raise NotWritten(
-            f"{path} cannot be written: {error.strerror or error}",
+            f"{path} cannot be written: {_said(error)}",
             "see to it that the folder may be written, or write elsewhere with --out",
         ) from error

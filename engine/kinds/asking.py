@@ -275,7 +275,7 @@ class Asking:
             if failure and not part.template.shows_failure:
                 messages = [*messages, {"role": "assistant", "content": last or "(nothing)"},
                             {"role": "user", "content": f"That reply cannot be used: {failure}\nAnswer again, in full."}]
-            again = sum(asked == messages for asked in before)  # the same words once more: another sample
+            again = before.count(messages)  # the same words once more: another sample
             before.append(messages)
             request = Request(
                 messages, part.wanted, part.reply, part.template.shows_schema, part.sampling,

@@ -226,7 +226,7 @@ def _run(path: Path) -> Any:
     sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise FunctionProblem(f"{path.name} cannot be loaded: {fault(error, path)}") from error
     finally:
         sys.dont_write_bytecode = writing

@@ -7,16 +7,18 @@ kind looks like from outside: its settings, its columns, what its rows depend on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import Field
 
-from engine.kinds.asking import Asking, Parts
 from engine.kinds.base import Context, Outcome, Row, RowKind, Settings
 from engine.language.kind import Problem, Role, Shape
 from engine.language.program import Node
 from engine.language.types import Literal as Choice
 from engine.language.types import Many, Optional, Record, Scalar, Type, duckdb_type
+
+if TYPE_CHECKING:
+    from engine.kinds.asking import Parts
 
 
 class Sampling(Settings):
@@ -114,10 +116,14 @@ class Prompt(RowKind):
 
     def prepare(self, node: Node) -> Parts:
         """Schemas, sampling and gates, for all its rows."""
+        from engine.kinds.asking import Parts
+
         return Parts.of(node)
 
     async def work(self, row: Row, context: Context) -> Outcome:
         """Ask until the row is decided."""
+        from engine.kinds.asking import Asking
+
         return await Asking(row, cast(Any, context)).decide()
 
 

@@ -120,7 +120,7 @@ class PythonEach(_Called, RowKind):
                 value = await function(given, **settings.arguments)
             else:
                 value = await asyncio.to_thread(_call, function, given, settings.arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a function must not end the engine
             return Outcome([Made({}, "failed", functions.fault(error, path))])
         try:
             return Outcome(_made(value, cast(Type, node.result)))
@@ -151,7 +151,11 @@ class PythonTable(_Called, TableKind):
             tables.append([ids_of(row) | columns_of(row) for row in rows])
         try:
             given = list(_values(function(*tables, **settings.arguments)))
-        except Exception as error:
+        except Mismatch as error:
+            raise KindError(
+                f"`{node.name}`: the function gave {error}", f"mend the function in {path}"
+            ) from error
+        except (Exception, SystemExit) as error:  # a function must not end the engine
             raise KindError(
                 f"`{node.name}`: {functions.fault(error, path)}", f"mend the function in {path}"
             ) from error

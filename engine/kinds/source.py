@@ -69,7 +69,11 @@ class Source(SourceKind):
                 "download the data set and give its files as `path`",
             )
         if settings.path is None:
-            raise Problem("ATK105", f"`{shape.name}` needs `path`")
+            raise Problem("ATK105", f"`{shape.name}` needs `path`", "path")
+        if not settings.path.strip():
+            raise Problem(
+                "ATK105", f"the `path` of `{shape.name}` is empty", "path", 'a folder itself is "."'
+            )
         if not isinstance(shape.result, Many) or not isinstance(shape.result.of, Record):
             raise Problem(
                 "ATK140",
@@ -88,7 +92,9 @@ class Source(SourceKind):
         found = self.found(context)
         if found.unread:
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(found.unread.items()))
-            context.say(f"{found.unread.total()} files were left out ({kinds}); {files.KNOWN} are read")
+            left = found.unread.total()
+            were = "1 file was" if left == 1 else f"{left} files were"
+            context.say(f"{were} left out ({kinds}); {files.KNOWN} are read")
         record = cast(Record, cast(Many, context.node.result).of)
         reading = _Reading(context.node.name, record)
         if settings.limit is None:

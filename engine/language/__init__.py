@@ -29,6 +29,7 @@ def check(
     prompts: Sequence[Path] = (),
     graphs: Sequence[Path] = (),
     text: str | None = None,
+    complete: bool = True,
 ) -> Program:
     """Check a graph file and all that it uses, and give the program that it means.
 
@@ -36,7 +37,9 @@ def check(
     mistake of the author's. `values` are params as typed on the command line (`-p name=value`),
     `models` rebind models (`-m large=small`). `prompts` and `graphs` are folders to look in, the
     user's own first and the shipped ones last. `root` is where the command runs; paths in
-    messages are relative to it. `text` stands for the file's content where it is given.
+    messages are relative to it. `text` stands for the file's content where it is given. A param
+    without a value is an error, unless `complete` is false: then the graph is only looked through,
+    and the program is not one to run.
     """
     from engine.language.checking import Checking
     from engine.language.given import Given
@@ -50,5 +53,6 @@ def check(
         root=root or Path.cwd(),
         prompts=tuple(prompts),
         graphs=tuple(graphs),
+        complete=complete,
     )
     return Checking(given).run(Path(path), text)

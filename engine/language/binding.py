@@ -26,6 +26,8 @@ _CONFINED = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }
+# The type of what is always null, which no table can have; DuckDB itself then takes INTEGER.
+_NULL = re.compile(r'"NULL"(?=[\[\],)]|$)')
 _NO_MATCH = re.compile(
     r"(?:No function matches the given name and argument types|"
     r"Could not choose a best candidate function for the function call) ['\"](.+?)\((.*?)\)['\"]\."
@@ -141,7 +143,7 @@ class Binder:
             found = self._fetch(f"DESCRIBE {query}", values or None, skipped=len("DESCRIBE "))
         finally:
             connection.execute("ROLLBACK")
-        return [(str(row[0]), "INTEGER" if row[1] in ('"NULL"', "NULL") else str(row[1])) for row in found]
+        return [(str(row[0]), _NULL.sub("INTEGER", str(row[1]))) for row in found]
 
     def _fetch(self, sql: str, values: Mapping[str, Any] | None = None, skipped: int = 0) -> list[Any]:
         try:
@@ -218,6 +220,9 @@ class _Mentions:
 
 def _unparsed(parsed: dict[str, Any], query: str) -> Unbound:
     message = str(parsed.get("error_message", "DuckDB cannot read this query"))
+    if "Only SELECT" in message and re.search(r"(?i)\bpivot\b", query):
+        help = "write its values out: FROM (PIVOT t ON x IN ('a', 'b') USING sum(n))"
+        return Unbound("the columns of this PIVOT follow from the rows", help)
     if "Only SELECT" in message:
         return Unbound("a query is one SELECT", "other statements have no place in a graph")
     start, length = _location(parsed.get("location"), parsed.get("position"), query, 0)

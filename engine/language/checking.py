@@ -13,14 +13,14 @@ from engine.language.binding import Binder
 from engine.language.diagnostics import Diagnostic, Reporting, Span, Wrong
 from engine.language.expand import Expansion
 from engine.language.expressions import Expressions
-from engine.language.files import GraphFile, Loader
+from engine.language.files import GraphFile, Loader, record_of
 from engine.language.given import COMMAND_LINE, Given
 from engine.language.instances import Instance
 from engine.language.link import Linked, Links, ordered
 from engine.language.model_table import ModelTable
-from engine.language.nodes import Shaping, Tools
 from engine.language.params import Params
 from engine.language.program import Program
+from engine.language.shaping import Shaping, Tools
 from engine.language.slots import lacking
 
 
@@ -61,6 +61,7 @@ class Checking(Reporting):
             shaping.run(linked[name])
         self.returns(expansion, top, shaping)
         self.tests(file, expansion, top)
+        specs = models.specs()
         self.unused(file)
         wanted = self.wanted(linked)
         return Program(
@@ -69,7 +70,7 @@ class Checking(Reporting):
             text=file.source.text.text,
             doc=file.source.doc,
             params=params,
-            models=models.specs(),
+            models=specs,
             nodes={name: node for name, node in shaping.nodes.items() if name in wanted},
             aliases={alias: name for alias, name in expansion.aliases.items() if name in wanted},
             diagnostics=self.sorted(file),
@@ -121,13 +122,19 @@ class Checking(Reporting):
             except Wrong as error:
                 self.tell(error)
                 continue
+            if record_of(promised) is None:
+                help = "`-> T[]` with T a record"
+                self.say(
+                    "ATK118", f"`{home.graph.name.text}` must give a table", home.graph.result.span, help
+                )
+                continue
             table = shaping.tables.get(name) if name else None
             if table is None:
                 continue
             for fault in lacking(table, promised):
-                help = f"its columns are {', '.join(table.columns)}" if table.columns else None
+                known = f"its columns are {', '.join(table.columns)}" if table.columns else None
                 message = f"`{home.graph.returns.dotted}` {fault}, which `{home.graph.name.text}` promises"
-                self.say("ATK118", message, home.graph.returns.span, help)
+                self.say("ATK118", message, home.graph.returns.span, known)
 
     def tests(self, file: GraphFile, expansion: Expansion, top: Instance) -> None:
         """A light look at `test` statements: they name a node, and hold what tests hold."""

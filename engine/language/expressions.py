@@ -171,6 +171,10 @@ class Expressions:
         if any(scope.known[node.name].value is MISSING for node in ast.walk(root)
                if isinstance(node, ast.Name) and node.name in scope.known):  # fmt: skip
             raise Wrong
+        if any(isinstance(part, ast.Call) for part in ast.walk(root)) and self.binder.aggregates(
+            compiled.sql, {}
+        ):
+            raise wrong("ATK124", "an aggregate has no meaning in a constant", root.span)
         try:
             return _plain(self.binder.value(compiled.sql), root.span)
         except Unbound as error:

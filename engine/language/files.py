@@ -199,6 +199,10 @@ class Loader(Reporting):
             )
             return
         file.uses[alias] = statement
+        if not written.endswith(".atk"):
+            self.say("ATK100", f"`{written}` is no graph file", statement.file.span, "its name ends in .atk")
+            file.unread.add(alias)
+            return
         found = self.find(written, file.folder)
         if found is None:
             self.say(
@@ -345,6 +349,13 @@ class Loader(Reporting):
 def table_slot(type_: Type) -> bool:
     """Whether a slot takes a table: a list of records."""
     return isinstance(type_, Many) and isinstance(type_.of, Record)
+
+
+def record_of(type_: Type | None) -> Record | None:
+    """The record that one row of a type has, whatever wraps it."""
+    while isinstance(type_, Many | Optional):
+        type_ = type_.of
+    return type_ if isinstance(type_, Record) else None
 
 
 def line_one(file: GraphFile) -> Span:

@@ -24,6 +24,7 @@ class Given:
     root: Path = Path()
     prompts: Sequence[Path] = ()
     graphs: Sequence[Path] = ()
+    complete: bool = True
 
 
 def option(text: str, part: str, last: bool = True) -> Span:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from engine.language import tree as ast
 from engine.language.binding import Binder, Mention, Unbound
-from engine.language.diagnostics import Diagnostic, Reporting, Span, Wrong, suggestion, wrong
+from engine.language.diagnostics import Diagnostic, Reporting, Wrong, suggestion, wrong
 from engine.language.expand import Expansion
 from engine.language.expressions import MISSING
 from engine.language.instances import Flat
@@ -38,7 +38,6 @@ class Linked:
 
     flat: Flat
     inputs: list[str] = field(default_factory=list)
-    places: list[Span] = field(default_factory=list)
     query: Query | None = None
     blind: bool = False
 
@@ -66,8 +65,10 @@ class Links(Reporting):
         made = Linked(flat, blind=flat.home.broken_slots)
         for path in flat.declaration.inputs:
             try:
-                made.inputs.append(self.expansion.table(flat.home, path.dotted, path.span))
-                made.places.append(path.span)
+                found = self.expansion.table(flat.home, path.dotted, path.span)
+                if found in made.inputs:
+                    raise wrong("ATK102", f"`{path.dotted}` is given twice", path.span)
+                made.inputs.append(found)
             except Wrong as error:
                 made.blind = True
                 self.tell(error)
@@ -127,6 +128,8 @@ class Links(Reporting):
                 span = written.place(mention.start, mention.length)
                 what = flat.home.scope().what
                 help = flat.home.scope().hint(name) or suggestion(name, flat.home.known)
+                if name.isdigit():
+                    help = "a query names its params: $name"
                 told.append(Diagnostic("ATK126", f"no {what} named `{name}`", span, help))
         if told or failed:
             raise Wrong(*told)

@@ -185,6 +185,9 @@ class Meanings:
             self.template = load_template(name, self.prompts(self.around.flat.home))
         except TemplateProblem as problem:
             raise Wrong(self.unusable(problem, written.span)) from None
+        except (OSError, ValueError) as error:  # no name that a file could have
+            reason = getattr(error, "strerror", None) or str(error)
+            raise wrong("ATK130", f"the prompt cannot be read: {reason}", written.span) from None
         self.template_span = written.span
         return name
 

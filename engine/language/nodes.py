@@ -6,75 +6,33 @@ what depends on them, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from engine.language import gates
 from engine.language import tree as ast
-from engine.language.binding import Binder
 from engine.language.blocks import Blocks
 from engine.language.columns import Table, id_column, over
 from engine.language.diagnostics import Diagnostic, Reporting, Wrong
-from engine.language.expand import Expansion
-from engine.language.expressions import MISSING, Expressions
-from engine.language.instances import Flat, Instance
+from engine.language.expressions import MISSING
+from engine.language.files import record_of
+from engine.language.instances import Flat
 from engine.language.kind import Problem, Role, Shape
 from engine.language.link import Linked, parameters_in_force
-from engine.language.meanings import Meanings, Models, Surroundings
+from engine.language.meanings import Meanings, Surroundings
 from engine.language.program import Column, Node, Section
 from engine.language.queries import bound
 from engine.language.settings import Filled, fill, roles
-from engine.language.slots import Slots
-from engine.language.types import Record, Type, duckdb_type
+from engine.language.types import Type
 from engine.language.variables import undeclared
 
-
-@dataclass
-class Tools:
-    """What checking a node needs of its surroundings."""
-
-    expressions: Expressions
-    expansion: Expansion
-    models: Models
-    prompts: Callable[[Instance], Sequence[Path]]
-    shown: Callable[[Path], str]
-    report: Callable[[Diagnostic], None]
-
-    @property
-    def binder(self) -> Binder:
-        return self.expressions.binder
+if TYPE_CHECKING:
+    from engine.language.shaping import Shaping
 
 
-class Shaping:
-    """Works through the nodes in order; `tables` grows with them, `nodes` holds the sound ones."""
-
-    def __init__(self, tools: Tools, order: Sequence[str]):
-        self.tools = tools
-        self.tables: dict[str, Table | None] = {}
-        self.nodes: dict[str, Node] = {}
-        self.files: dict[Path, None] = {}  # templates that were read
-        self.place = {name: at for at, name in enumerate(order)}
-        self.slots = Slots(tools.expansion, self.tables, tools.report)
-
-    def add_stand_in(self, name: str, type_: Type) -> None:
-        """A table that stands for a slot where a graph is checked uncalled."""
-        record = type_
-        while not isinstance(record, Record):
-            record = record.of  # type: ignore[union-attr]
-        columns = {one.name: Column(duckdb_type(one.type), name) for one in record}
-        self.tables[name] = Table(columns, (), "slot")
-        self.place.setdefault(name, -1)
-
-    def run(self, linked: Linked) -> None:
-        """Check one node, whose inputs were checked before."""
-        _Shaper(self, linked).run()
-
-
-class _Shaper(Reporting):
+class NodeCheck(Reporting):
     """One node on its way."""
 
     def __init__(self, all_: Shaping, linked: Linked):
@@ -323,7 +281,8 @@ class _Shaper(Reporting):
             untyped = result is None and (
                 self.declaration.result is not None or self.kind.result == "required"
             )
-            if not hidden and not untyped:
+            unknown = problem.setting in filled.spans and problem.setting not in filled.values
+            if not hidden and not untyped and not unknown:
                 self.report(self.objection(problem, filled))
             self.wrong = True
             return None
@@ -471,9 +430,7 @@ class _Shaper(Reporting):
         self.variables(main, given)
         reply = {column for scope in extra.values() for column in scope}
         for name, meanings in blocks.meanings.items():
-            record = blocks.types.get(name)
-            while record is not None and not isinstance(record, Record):
-                record = getattr(record, "of", None)
+            record = record_of(blocks.types.get(name))
             fields = {one.name for one in record} if record is not None else set()
             self.variables(meanings, given | reply | fields)
 

@@ -125,6 +125,8 @@ class Params(Reporting):
             return False, self.fitting(declaration.default, name, type_, scope)
         if isinstance(type_, Optional):
             return False, None
+        if not self.given.complete:
+            return False, MISSING
         said = f": {declaration.doc.splitlines()[0]}" if declaration.doc else ""
         raise wrong(
             "ATK112", f"`{full}` has no value{said}", declaration.name.span, f"give it one: -p {full}=…"

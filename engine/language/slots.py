@@ -8,8 +8,9 @@ from engine.language.binding import spelled
 from engine.language.columns import Table, fits
 from engine.language.diagnostics import Diagnostic, Reporting, Wrong
 from engine.language.expand import Expansion
+from engine.language.files import record_of
 from engine.language.instances import Instance
-from engine.language.types import Record, Type, duckdb_type
+from engine.language.types import Type, duckdb_type
 
 
 class Slots(Reporting):
@@ -54,11 +55,8 @@ class Slots(Reporting):
 
 def lacking(table: Table, type_: Type) -> list[str]:
     """What a table lacks of the records that a type asks for."""
-    record = type_
-    while not isinstance(record, Record):
-        record = record.of  # type: ignore[union-attr]
     faults: list[str] = []
-    for one in record:
+    for one in record_of(type_) or ():
         wanted = duckdb_type(one.type)
         if one.name not in table.columns:
             faults.append(f"has no column `{one.name}`")

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,15 +88,18 @@ def _compile_part(part: Message | Splice, source: Source, library: _Library) -> 
         tree = library.environment.parse(part.text)
         local = _reads(part.text, tree, library, library.key, source.path, shift)
         reads = {variable: (line + shift, column) for variable, (line, column) in local.items()}
-        # The file name marks the frames of this message in a traceback.
+
+    @cache
+    def template() -> Any:
+        # At first use: a check renders nothing. The file name marks its frames in a traceback.
         code = library.environment.compile(tree, name=library.key, filename=str(source.path))
-        template = library.environment.template_class.from_code(library.environment, code, {}, None)
-        template.globals.update(library.environment.globals)
-    render = template.render
+        made = library.environment.template_class.from_code(library.environment, code, {}, None)
+        made.globals.update(library.environment.globals)
+        return made
 
     def rendered(values: Mapping[str, Any]) -> str:
         try:
-            return render(values)
+            return template().render(values)
         except Exception as error:
             raise _runtime_problem(error, source.path, shift, library) from None
 

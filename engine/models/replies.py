@@ -37,7 +37,7 @@ def parse(text: str, wanted: Type, form: Literal["json", "text", "tags"] = "json
 
     Raises `Unparsed` with a message that a model can act on.
     """
-    if _CLOSED.search(text) and text.lstrip()[:1] not in ("{", "["):
+    if "</" in text and _CLOSED.search(text) and text.lstrip()[:1] not in ("{", "["):
         text = split_thoughts(text)[1]
     text = text.strip().removeprefix("\ufeff").strip()
     if isinstance(wanted, Optional) and _bare(text) in _DECLINED:
@@ -58,6 +58,8 @@ def split_thoughts(text: str) -> tuple[str | None, str]:
     all that follows it; a closing tag alone (some servers strip the opening one) ends thoughts
     that began with the reply.
     """
+    if "<" not in text:  # nearly every reply: looking for blocks costs as much as a fingerprint
+        return None, text
     thoughts: list[str] = []
 
     def take(match: re.Match[str]) -> str:

@@ -42,10 +42,12 @@ def load(
     models: Mapping[str, str] | None = None,
     profile: str | None = None,
     root: Path | None = None,
+    complete: bool = True,
 ) -> Program:
     """Read and check a graph: a path, or the name of a shipped one (`quickstart`).
 
-    `values` and `models` are what `-p` and `-m` give. The program may hold diagnostics; only
+    `values` and `models` are what `-p` and `-m` give; unless `complete`, a param may lack a value,
+    and the program is only to be looked at. The program may hold diagnostics; only
     one that is `ok` can be planned or run. Raises `GraphMissing`.
     """
     from engine.kinds import registry
@@ -56,6 +58,7 @@ def load(
     path = find(graph, root)
     return check(
         path, registry(), values=values or {}, models=models or {}, profile=profile, root=root,
+        complete=complete,
         prompts=prompt_directories(path, root), graphs=graph_directories(path, root),
     )
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from engine.kinds.base import Row
 from engine.models.base import Model, Reply, Request, Status
 from engine.runtime.events import NodeProgress
+from engine.store.records import CallRecord
 
 if TYPE_CHECKING:
     from engine.store.records import Memo
@@ -117,9 +118,7 @@ class Calls:
 
     def record(
         self, node: str, model: Model, request: Request, key: bytes, row: Row, role: str, attempt: int, reply: Reply
-    ) -> Any:
-        from engine.store.records import CallRecord
-
+    ) -> CallRecord:
         spec = model.spec
         return CallRecord(
             key=key, graph=self.graph, node=node, row=row.id, role=role, attempt=attempt, sample=request.sample,

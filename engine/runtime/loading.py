@@ -18,6 +18,8 @@ def find(graph: str, root: Path) -> Path:
     shipped = {path.stem: path for path in sorted(paths.graphs().glob("*.atk"))}
     if given.suffix in ("", ".atk") and len(given.parts) == 1 and given.stem in shipped:
         return shipped[given.stem]
+    if (root / given).is_symlink() and not (root / given).exists():
+        raise GraphMissing(f"{graph} is a link that leads nowhere", "give the path of the graph itself")
     if (root / given).is_dir():
         raise GraphMissing(f"{graph} is a folder, not a graph", "name a .atk file in it")
     own = [str(path.relative_to(root)) for folder in (root, root / "graphs") for path in sorted(folder.glob("*.atk"))]

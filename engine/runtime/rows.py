@@ -80,6 +80,10 @@ class RowStation(Station):
         self.begin()
         try:
             finished = await self.rows_through(source)
+        except asyncio.CancelledError:
+            for task in self.tasks:  # stopped at once: what is in flight is not waited for
+                task.cancel()
+            raise
         finally:
             self.inbox.abandon()
             await self.drain()
@@ -263,16 +267,16 @@ class RowStation(Station):
             await self.emit(children)
 
     def tally(self, made: Sequence[Made], outcome: Outcome, worked: bool) -> None:
-        fates = Counter(item.fate for item in made)
+        fates = [item.fate for item in made]
         self.progress.rows_in += 1
-        self.progress.rows += fates["ok"]
-        self.progress.rejected += fates["rejected"]
-        self.progress.failed += fates["failed"]
+        self.progress.rows += fates.count("ok")
+        self.progress.rejected += fates.count("rejected")
+        self.progress.failed += fates.count("failed")
         self.retry_left += outcome.retry
         if not worked:
             return
-        self.decided_by_work += fates["skipped"] == 0
-        if fates["failed"]:
+        self.decided_by_work += "skipped" not in fates
+        if "failed" in fates:
             self.failures[next(item.reason or "" for item in made if item.fate == "failed")] += 1
             self.engine.failed_row(self)
             failed = self.failures.total()

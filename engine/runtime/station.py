@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from engine.kinds.base import Kind, KindError, Made, Row
 from engine.language.program import Node
+from engine.runtime import collecting
 from engine.runtime.calls import Stopping
 from engine.runtime.channel import Channel
 from engine.runtime.events import NodeProgress, Note, Wrote
@@ -87,7 +88,8 @@ class Station:
     async def run(self) -> None:
         """Work, and tell how it ended; a fault of one node never takes the others' rows with it."""
         try:
-            self.result = await self.work()
+            with collecting.seldom():
+                self.result = await self.work()
         except Stopping as stop:
             if self.result is None:
                 self.end("stopped", str(stop))
@@ -188,19 +190,19 @@ class Station:
     def stored(self, made: Made, parent: Row | None, place: int, **more: Any) -> tuple[Stored, Row | None]:
         """A row as the store keeps it, and as it flows on (only if it is ok)."""
         lineage = made.parent or parent
-        ids = dict(lineage.ids) if lineage else dict(made.ids or {})
-        ids = {name: ids[name] for name in self.node.ancestors if name in ids}
+        above = lineage.ids if lineage else made.ids or {}
+        ids = {name: above[name] for name in self.node.ancestors if name in above}
         identity: Any = made.identity if made.identity is not None else place
         if made.identity is None and made.parent is not None:
             identity = 0
         row_id = fingerprint(lineage.id if lineage else None, identity)
         own = {name: made.own.get(name) for name in self.node.own}
         rev = fingerprint(lineage.rev if lineage else self.revs_of(ids), made.fate, made.reason, own)
+        more.setdefault("parent_rev", lineage.rev if lineage else None)
         stored = Stored(
-            id=row_id, rev=rev, parent=lineage.id if lineage else None,
-            parent_rev=more.pop("parent_rev", lineage.rev if lineage else None), place=place,
+            id=row_id, rev=rev, parent=lineage.id if lineage else None, place=place,
             status=made.fate, reason=made.reason, ids=ids, own=own, static=self.static,
-            key=more.get("key"), retry=more.get("retry", False), asked=more.get("asked", 0), calls=more.get("calls", []),
+            **more,
         )
         if made.fate != "ok":
             return stored, None
@@ -219,10 +221,11 @@ class Station:
         self.engine.tell(Wrote(self.node.name, path, rows))
 
 
-async def publish(station: Station, made: Iterable[Made], batch: int = 2_000) -> None:
+async def publish(station: Station, made: Iterable[Made], first: int = 250, batch: int = 2_000) -> None:
     """Write a whole table against what stands: rows that are the same stay untouched.
 
-    Used by sources and whole-table kinds. `made` is consumed in a thread, batch by batch.
+    Used by sources and whole-table kinds. `made` is consumed in a thread, batch by batch; the
+    first ones are small, so that whoever takes the rows begins while the rest is being read.
     """
     iterator = iter(made)
     seen: set[bytes] = set()
@@ -230,10 +233,12 @@ async def publish(station: Station, made: Iterable[Made], batch: int = 2_000) ->
     store, name = station.store, station.node.name
     live = (await asyncio.to_thread(store.counts, name)).get("all", 0) > 0
 
-    def pull() -> list[Made]:
-        return list(itertools.islice(iterator, batch))
+    def pull(count: int) -> list[Made]:
+        return list(itertools.islice(iterator, count))
 
-    while items := await asyncio.to_thread(pull):
+    count = min(first, batch)
+    while items := await asyncio.to_thread(pull, count):
+        count = min(2 * count, batch)
         station.engine.heed()
         rows = []
         for item in items:

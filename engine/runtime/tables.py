@@ -36,11 +36,26 @@ class TableStation(Station):
 
     async def after(self) -> None:
         kind = cast(TableKind, self.kind)
+        writes = type(kind).finish is not TableKind.finish
+        if writes and not self.progress.rows and (failed := self.failed_before()):
+            # An empty file would take the place of what an earlier, better run wrote.
+            text = f"nothing was written: no row is left, and rows of `{failed}` failed"
+            self.publish_note(text)
+            raise Stopping(text)
         await asyncio.to_thread(kind.finish, NodeContext(self))
         self.info["files"] = [
             {"path": str(path), "rows": rows, "stamp": _stamp(path)} for path, rows in self.files
         ]
         self.info["out"] = str(self.engine.options.out)
+
+    def failed_before(self) -> str | None:
+        """The nearest node on the way here in which rows failed, this one included."""
+        looked: list[Station] = [self]
+        for station in looked:
+            if station.progress.failed:
+                return station.node.name
+            looked += [one for one in station.upstream if one not in looked]
+        return None
 
     def files_stand(self) -> bool:
         """Whether what it wrote lies where it would be written, as it was left."""

@@ -42,6 +42,9 @@ def attach(path: Path, mode: Literal["write", "read"], *, sandbox: bool) -> Duck
         raise StoreMissing(
             f"there is no store at {path}", "`atk exec GRAPH` makes one; --store names another"
         )
+    if mode == "write":
+        _clear_stillborn(path)
+    fresh = not path.exists()
     connection = duckdb.connect()
     try:
         _settings(connection, path)
@@ -52,6 +55,8 @@ def attach(path: Path, mode: Literal["write", "read"], *, sandbox: bool) -> Duck
             connection.execute("SET enable_external_access = false")
     except BaseException as error:
         connection.close()
+        if mode == "write" and fresh and not isinstance(error, StoreBusy):
+            path.unlink(missing_ok=True)  # half made: it would be no database when there is room again
         _relock(path)
         if isinstance(error, duckdb.Error):
             raise _explain(error, path, mode) from None
@@ -79,6 +84,19 @@ def detach(connection: DuckDBPyConnection, path: Path) -> None:
     _relock(path)
 
 
+def _clear_stillborn(path: Path) -> None:
+    """Remove a file without a byte that nobody holds: a process died while it made a store."""
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size:
+            return
+        with path.open("rb+") as handle:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.fstat(handle.fileno()).st_size:
+                path.unlink()
+    except OSError:  # held, or not ours to remove: opening it says so
+        return
+
+
 def _settings(connection: DuckDBPyConnection, path: Path) -> None:
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -87,6 +105,9 @@ def _settings(connection: DuckDBPyConnection, path: Path) -> None:
     connection.execute(f"SET memory_limit = '{max(GIGABYTE, memory // 3)}B'")
     connection.execute(f"SET temp_directory = {text(str(path.with_suffix('.spill')))}")
     connection.execute("SET checkpoint_threshold = '128MB'")
+    # A file that is no DuckDB database must not make it fetch an extension from the network.
+    connection.execute("SET autoinstall_known_extensions = false")
+    connection.execute("SET autoload_known_extensions = false")
     # Long strings inside lists and structs cannot name their compression; this one stalls on them.
     connection.execute("SET disabled_compression_methods = 'dict_fsst'")
 
@@ -94,7 +115,7 @@ def _settings(connection: DuckDBPyConnection, path: Path) -> None:
 def _attach_patiently(connection: DuckDBPyConnection, path: Path, mode: str) -> None:
     import duckdb
 
-    options = "STORAGE_VERSION 'latest'" if mode == "write" else "READ_ONLY"
+    options = "TYPE duckdb, " + ("STORAGE_VERSION 'latest'" if mode == "write" else "READ_ONLY")
     statement = f"ATTACH {text(str(path))} AS {CATALOG} ({options})"
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -132,13 +153,25 @@ def _explain(error: Exception, path: Path, mode: str) -> StoreError:
             f"this process already has the store {path} open",
             "close the other connection first: one process opens a store once for writing",
         )
-    if "not a valid DuckDB database" in message or "checksum" in message:
+    if path.is_dir():
+        return StoreError(f"{path} is a folder, not a store", f"name a file, such as {path / 'store.duckdb'}")
+    if "Could not read enough bytes" in message or "checksum" in message:
+        return StoreError(
+            f"the store {path} is damaged: it was cut short or changed from outside",
+            "put a copy back, or move it away and run again: what it remembered is then paid for once more",
+        )
+    if "not a valid DuckDB database" in message:
         return StoreError(f"{path} is not a DuckDB database", "move it away, or name another with --store")
     if "ermission denied" in message or "Read-only file system" in message:
         verb = "write to" if mode == "write" else "read"
-        return StoreError(f"no permission to {verb} the store {path}")
+        return StoreError(
+            f"no permission to {verb} the store {path}", "make it so, or name another with --store"
+        )
     if "No space left" in message:
-        return StoreError(f"the disk is full: the store {path} cannot be opened for writing")
+        return StoreError(
+            f"the disk is full: the store {path} cannot be opened for writing",
+            "free some space and run again, or keep it elsewhere with --store",
+        )
     first = message.split("\n")[0].partition(": ")
     return StoreError(f"the store {path} cannot be opened: {first[2] or first[0]}")
 
@@ -148,7 +181,9 @@ def _check(connection: DuckDBPyConnection, path: Path, mode: str) -> None:
         found = version(connection)
         check_version(found, can_migrate=mode == "write")
     except StoreError as problem:
-        raise StoreError(f"cannot use the store {path}: {problem.message}", problem.help) from None
+        raise StoreError(
+            f"cannot use the store {path}: {problem.message}", problem.help or "name another with --store"
+        ) from None
     if mode == "write":
         migrate(connection, found)
 

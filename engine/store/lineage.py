@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from engine.store.errors import StoreError
+from engine.store.errors import QueryError, StoreError
 from engine.store.reader import Reader
 from engine.store.records import Description, TableSpec, id_column
 from engine.store.schema import SCHEMA, quote, table_name
@@ -87,15 +87,15 @@ def why(reader: Reader, node: str, row: str) -> list[Step]:
 def _find(reader: Reader, description: Description, spec: TableSpec, node: str, row: str) -> dict[str, Any]:
     digits = row.strip().lower().replace("-", "")
     if not re.fullmatch(r"[0-9a-f]{1,32}", digits):
-        raise StoreError(f"{row!r} is no row id: ids are hexadecimal", f'`atk sql "FROM {node}"` shows them')
+        raise QueryError(f"{row!r} is no row id: ids are hexadecimal", f'`atk sql "FROM {node}"` shows them')
     if len(digits) < SHORTEST:
-        raise StoreError(f"{row!r} is too short for a row id: give at least {SHORTEST} digits")
+        raise QueryError(f"{row!r} is too short for a row id: give at least {SHORTEST} digits")
     low, high = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
     found = _rows(reader, spec, f"_id BETWEEN '{low}' AND '{high}'", 6)
     distinct = {entry["_id"]: entry for entry in reversed(found)}
     if len(distinct) > 1:
         some = ", ".join(map(str, list(distinct)[:5]))
-        raise StoreError(f"more than one row of {node!r} begins with {row!r}", f"such as {some}")
+        raise QueryError(f"more than one row of {node!r} begins with {row!r}", f"such as {some}")
     if not found:
         others = [
             other.node

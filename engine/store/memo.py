@@ -33,9 +33,9 @@ _NUMBERS = (
 _GAP = 50_000  # row numbers this far apart are looked up on their own
 
 
-def memo_of(call: CallRecord) -> Memo | None:
-    """The reply of a call as the memo gives it back; None where it is no answer."""
-    return Memo(*_memo(call)) if call.status in USABLE else None
+def memo_of(call: CallRecord) -> Memo:
+    """The reply of a call as the memo gives it back."""
+    return Memo(*_memo(call))
 
 
 def calls_table(calls: Sequence[CallRecord], run: int) -> pa.Table:
@@ -43,15 +43,14 @@ def calls_table(calls: Sequence[CallRecord], run: int) -> pa.Table:
     import pyarrow as pa
 
     arrays: dict[str, Any] = {"run": pa.array([run] * len(calls), pa.int32())}
-    for name in _TEXTS:
-        arrays[name] = pa.array([_text(getattr(call, name)) for call in calls], pa.string())
+    for name in (*_TEXTS, "request"):
+        arrays[name] = _strings([getattr(call, name) for call in calls])
     for name in _NUMBERS:
         arrays[name] = pa.array([getattr(call, name) for call in calls], pa.int32())
     for name in ("cost", "ms"):
         arrays[name] = pa.array([getattr(call, name) for call in calls], pa.float64())
     for name in ("row", "key"):
         arrays[name] = pa.array([getattr(call, name) for call in calls], pa.uuid())
-    arrays["request"] = pa.array([_text(call.request) for call in calls], pa.string())
     arrays["called_at"] = pa.array([_utc(call.at) for call in calls], pa.timestamp("us"))
     return pa.table(arrays)
 
@@ -104,6 +103,15 @@ def _stretches(places: list[int]) -> list[list[int]]:
         else:
             stretches.append([place])
     return stretches
+
+
+def _strings(values: list[bytes | str | None]) -> pa.Array:
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, pa.string())
+    except (UnicodeEncodeError, pa.ArrowException):  # seldom: looking at each first costs as much as all the rest
+        return pa.array([_text(value) for value in values], pa.string())
 
 
 def _text(value: bytes | str | None) -> str | None:

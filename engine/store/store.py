@@ -58,7 +58,7 @@ class Store(Reads):
         self._shapes: dict[str, tables.Shape] = {}
         self._states: dict[str, NodeState] = {}
         self._run = 0
-        self._fresh: dict[bytes, Memo] = {}  # replies that are not committed yet
+        self._fresh: dict[bytes, CallRecord] = {}  # usable replies that are not committed yet
         self._session: set[bytes] = set()  # keys of replies committed since the store was opened
         self.has_calls = self._calls_before = self._any(f"{SCHEMA}.calls")
         self._server = Server(path, self._gallery.cursor) if mode == "write" else None
@@ -305,9 +305,8 @@ class Store(Reads):
     def log(self, calls: Sequence[CallRecord]) -> None:
         """Keep calls; their replies are known from now on."""
         for call in calls:
-            reply = memo.memo_of(call)
-            if reply is not None:
-                self._fresh[call.key] = reply
+            if call.status in memo.USABLE:
+                self._fresh[call.key] = call
         if self.mode == "write":
             self._writer.put(Log(calls, self._run))
 
@@ -338,11 +337,11 @@ class Store(Reads):
         """The newest usable reply for each key that has one. Blocking, about 10 ms a batch."""
         found, rest = {}, []
         for key in keys:
-            reply = self._fresh.get(key)
-            if reply is None:
+            call = self._fresh.get(key)
+            if call is None:
                 rest.append(key)
             else:
-                found[key] = reply
+                found[key] = memo.memo_of(call)
         if not self._calls_before:
             rest = [key for key in rest if key in self._session]
         if rest:
@@ -379,8 +378,7 @@ class Store(Reads):
                 self._calls_before = True
                 self._session = set()
         for call in calls:
-            reply = self._fresh.get(call.key)
-            if reply is not None and reply == memo.memo_of(call):
+            if self._fresh.get(call.key) is call:
                 self._fresh.pop(call.key, None)
 
     def _explain(self, error: Exception) -> StoreError:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
 import threading
-import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
@@ -65,7 +64,7 @@ Change = Replace | Log | Work
 Home = Callable[[str], tuple[str, Shape]]  # a node -> its writable table and how its rows are built
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Queued:
     """A change, with its size as it was when it was queued."""
 
@@ -97,9 +96,11 @@ class Writer:
     ):
         self._connection, self._home = connection, home
         self._committed, self._explain = committed, explain
-        self._queue: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._backlog = 0
+        self._queue: deque[_Queued] = deque()
+        self._lock = threading.Lock()  # of the queue and of what is known of it
+        self._some, self._enough = threading.Condition(self._lock), threading.Condition(self._lock)
+        self._backlog = self._rows = self._bytes = 0  # rows not committed; rows and bytes in the queue
+        self._hurry = self._closing = False
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self.error: StoreError | None = None
         self._broken: Future[StoreError] = Future()
@@ -115,7 +116,17 @@ class Writer:
         queued = _Queued(change, _weight(change), _size(change))
         with self._lock:
             self._backlog += queued.weight
-        self._queue.put(queued)
+            self._rows += queued.weight
+            self._bytes += queued.size
+            self._queue.append(queued)
+            # The thread is woken twice a batch and not for every change: each time takes the
+            # interpreter from the event loop, which at thousands of rows a second is what shows.
+            if len(self._queue) == 1:
+                self._some.notify()
+            if _stops(change):
+                self._hurry = True
+            if self._is_enough():
+                self._enough.notify()
 
     def call(self, work: Work) -> Any:
         """Queue work and wait until it is committed; returns its result. Blocking."""
@@ -139,36 +150,39 @@ class Writer:
 
     def close(self) -> None:
         """Commit what is queued and end the thread."""
-        self._queue.put(None)
+        with self._lock:
+            self._closing = True
+            self._some.notify()
+            self._enough.notify()
         self._thread.join()
 
     # -- the thread --------------------------------------------------------------------------
 
     def _loop(self) -> None:
-        ended = False
-        while not ended:
-            batch, ended = self._gather()
-            if batch:
-                self._settle([queued.change for queued in batch])
-                self._release(sum(queued.weight for queued in batch))
+        while batch := self._gather():
+            self._settle([queued.change for queued in batch])
+            self._release(sum(queued.weight for queued in batch))
 
-    def _gather(self) -> tuple[list[_Queued], bool]:
-        """Changes for one commit, and whether they are the last."""
-        first = self._queue.get()
-        if first is None:
-            return [], True
-        batch, rows, size = [first], first.weight, first.size
-        deadline = time.monotonic() + WINDOW
-        while rows < ROWS and size < BYTES and not _stops(batch[-1].change):
-            try:
-                queued = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                break
-            if queued is None:
-                return batch, True
-            batch.append(queued)
-            rows, size = rows + queued.weight, size + queued.size
-        return batch, False
+    def _gather(self) -> list[_Queued]:
+        """Changes for one commit: none when the writer is closed and all is written."""
+        with self._lock:
+            self._some.wait_for(lambda: self._queue or self._closing)
+            self._enough.wait_for(self._is_enough, WINDOW)
+            batch: list[_Queued] = []
+            rows = size = 0
+            while self._queue and rows < ROWS and size < BYTES:
+                queued = self._queue.popleft()
+                batch.append(queued)
+                rows, size = rows + queued.weight, size + queued.size
+                if _stops(queued.change):
+                    break
+            self._rows, self._bytes = self._rows - rows, self._bytes - size
+            self._hurry = self._hurry and any(_stops(queued.change) for queued in self._queue)
+            return batch
+
+    def _is_enough(self) -> bool:
+        """Whether to commit without waiting for more."""
+        return self._hurry or self._closing or self._rows >= ROWS or self._bytes >= BYTES
 
     def _settle(self, batch: list[Change]) -> None:
         last = batch[-1]
