@@ -49,16 +49,26 @@ def measured(command: list[str], cwd: Path, environment: dict[str, str]) -> dict
     if status != 0:
         raise SystemExit(f"{' '.join(command)} failed: {printed[-2000:]}")
     return {
-        "wall": time.perf_counter() - begin, "cpu": usage.ru_utime + usage.ru_stime,
-        "memory": usage.ru_maxrss / 1024, "printed": json.loads(printed),
+        "wall": time.perf_counter() - begin,
+        "cpu": usage.ru_utime + usage.ru_stime,
+        "memory": usage.ru_maxrss / 1024,
+        "printed": json.loads(printed),
     }
 
 
 def floor(server: Endpoint, rows: int, in_flight: int) -> dict[str, Any]:
     """Raw aiohttp over the same prompts."""
     server.reset()
-    command = [sys.executable, str(ROOT / "benchmarks" / "throughput_floor.py"), "--rows", str(rows),
-               "--in-flight", str(in_flight), "--base-url", server.base_url]
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks" / "throughput_floor.py"),
+        "--rows",
+        str(rows),
+        "--in-flight",
+        str(in_flight),
+        "--base-url",
+        server.base_url,
+    ]
     result = measured(command, ROOT, dict(os.environ))
     result["engine"] = result["printed"]["wall"]
     return result
@@ -75,7 +85,10 @@ def engine(server: Endpoint, rows: int, in_flight: int) -> dict[str, Any]:
         with (folder / "rows.jsonl").open("w") as file:
             file.writelines(json.dumps({"text": prompt(row)}) + "\n" for row in range(rows))
         environment = os.environ | {
-            "PYTHONPATH": str(ROOT), "ATK_BASE_URL": server.base_url, "ATK_MODEL": "mock", "ATK_API_KEY": "sk-mock",
+            "PYTHONPATH": str(ROOT),
+            "ATK_BASE_URL": server.base_url,
+            "ATK_MODEL": "mock",
+            "ATK_API_KEY": "sk-mock",
         }
         command = [sys.executable, "-m", "engine.commands", "exec", "graph.atk", "--json"]
         result = measured(command, folder, environment)
@@ -98,35 +111,54 @@ def spread(results: list[dict[str, Any]], name: str, scale: float = 1.0, digits:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=5_000)
     parser.add_argument("--in-flight", type=int, default=256)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--check", action="store_true", help="exit with 1 where a budget is missed")
     given = parser.parse_args()
     missed = []
-    print(f"{given.rows} rows, {given.in_flight} in flight, {given.repeat} runs each, load {os.getloadavg()[0]:.1f}")
+    print(
+        f"{given.rows} rows, {given.in_flight} in flight, {given.repeat} runs each, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
     for latency in (0, 500):
         with endpoint(latency_ms=latency) as server:
             floors, engines = [], []
             for _ in range(given.repeat):
                 floors.append(floor(server, given.rows, given.in_flight))
                 engines.append(engine(server, given.rows, given.in_flight))
-        print(f"\n{latency} ms a call            CPU ms/row           wall s               in the run s         memory MB")
-        for name, results in (("raw aiohttp", floors), ("atk, cold", engines), ("atk, warm", [one["warm"] for one in engines])):
+        print(
+            f"\n{latency} ms a call".ljust(21)
+            + "  ".join(head.ljust(19) for head in ("CPU ms/row", "wall s", "in the run s", "memory MB"))
+        )
+        for name, results in (
+            ("raw aiohttp", floors),
+            ("atk, cold", engines),
+            ("atk, warm", [one["warm"] for one in engines]),
+        ):
             for result in results:
                 result.setdefault("engine", result["printed"].get("seconds", 0.0))
-            print(f"{name:<20} {spread(results, 'cpu', 1e3 / given.rows, 3):<20} {spread(results, 'wall'):<20} "
-                  f"{spread(results, 'engine'):<20} {spread(results, 'memory', 1, 0)}")
+            print(
+                f"{name:<20} {spread(results, 'cpu', 1e3 / given.rows, 3):<20} {spread(results, 'wall'):<20} "
+                f"{spread(results, 'engine'):<20} {spread(results, 'memory', 1, 0)}"
+            )
         ratio = statistics.median(one["cpu"] / low["cpu"] for one, low in zip(engines, floors, strict=True))
         print(f"CPU of the engine to the floor's, whole processes: {ratio:.2f}")
         if latency == 0 and ratio > CPU_BUDGET:
             missed.append(f"CPU {ratio:.2f} times the floor's, above {CPU_BUDGET}")
         if latency:
             ideal = given.rows * latency / 1000 / given.in_flight
-            print(f"ideal {ideal:.2f} s; raw aiohttp {middle(floors, 'engine') / ideal:.3f}, atk {middle(engines, 'engine') / ideal:.3f} of it")
+            print(
+                f"ideal {ideal:.2f} s; raw aiohttp {middle(floors, 'engine') / ideal:.3f}, "
+                f"atk {middle(engines, 'engine') / ideal:.3f} of it"
+            )
             if middle(engines, "engine") / ideal > IDEAL_BUDGET:
-                missed.append(f"{middle(engines, 'engine') / ideal:.3f} of the ideal time, above {IDEAL_BUDGET}")
+                missed.append(
+                    f"{middle(engines, 'engine') / ideal:.3f} of the ideal time, above {IDEAL_BUDGET}"
+                )
     for line in missed:
         print(f"missed: {line}")
     return 1 if missed and given.check else 0

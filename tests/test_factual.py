@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.project import Project
 
 from engine.runtime import execute, load
 from engine.runtime.engine import Options
+from tests.project import Project
 
 MANUALS = Path(__file__).parent / "data" / "manuals"
 SIZE = 2_000
@@ -54,8 +54,8 @@ def test_every_document_is_read_once(run: Run) -> None:
 
 def test_passages_give_their_document_back(run: Run) -> None:
     together = run.rows(
-        "SELECT d.text = string_agg(p.text, '' ORDER BY p.start) FROM documents d JOIN passages p USING (documents_id) "
-        "GROUP BY documents_id, d.text"
+        "SELECT d.text = string_agg(p.text, '' ORDER BY p.start) FROM documents d "
+        "JOIN passages p USING (documents_id) GROUP BY documents_id, d.text"
     )
     assert together == [(True,)] * len(list(MANUALS.iterdir()))
 
@@ -66,12 +66,15 @@ def test_passages_fit_and_point_to_their_place(run: Run) -> None:
         "SELECT count(*) FROM passages p JOIN documents d USING (documents_id) "
         "WHERE substring(d.text, p.start + 1, p.stop - p.start) <> p.text"
     ) == [(0,)]
-    assert run.rows("SELECT count(*) FROM (SELECT documents_id, start FROM passages GROUP BY ALL HAVING count(*) > 1)") == [(0,)]
+    assert run.rows(
+        "SELECT count(*) FROM (SELECT documents_id, start FROM passages GROUP BY ALL HAVING count(*) > 1)"
+    ) == [(0,)]
 
 
 def test_every_question_leads_back_to_one_passage(run: Run) -> None:
     assert run.rows(
-        "SELECT count(*) FROM unique_pairs q LEFT JOIN passages p USING (passages_id) WHERE p.text IS DISTINCT FROM q.text"
+        "SELECT count(*) FROM unique_pairs q LEFT JOIN passages p USING (passages_id) "
+        "WHERE p.text IS DISTINCT FROM q.text"
     ) == [(0,)]
     assert run.rows("SELECT count(*) > 50 FROM unique_pairs") == [(True,)]
     assert run.rows("SELECT count(*) = count(DISTINCT question) FROM unique_pairs") == [(True,)]
@@ -98,7 +101,9 @@ def test_files_hold_what_the_tables_show(run: Run) -> None:
 
 
 def test_no_document_is_on_both_sides(run: Run) -> None:
-    assert run.rows("SELECT max(n) FROM (SELECT count(DISTINCT split) AS n FROM sft GROUP BY documents_id)") == [(1,)]
+    assert run.rows(
+        "SELECT max(n) FROM (SELECT count(DISTINCT split) AS n FROM sft GROUP BY documents_id)"
+    ) == [(1,)]
 
 
 def test_second_run_does_nothing_and_leaves_files_alone(run: Run) -> None:
@@ -107,7 +112,9 @@ def test_second_run_does_nothing_and_leaves_files_alone(run: Run) -> None:
     assert again.summary.calls == 0
     assert {node.state for node in again.summary.progress.values()} == {"unchanged"}
     assert again.summary.seconds < 1.0
-    assert {path: path.stat().st_mtime_ns for path in (run.root / "out").rglob("*") if path.is_file()} == before
+    assert {
+        path: path.stat().st_mtime_ns for path in (run.root / "out").rglob("*") if path.is_file()
+    } == before
 
 
 def test_file_that_was_deleted_is_written_again(run: Run) -> None:
@@ -125,6 +132,6 @@ def test_dataset_library_reads_it(run: Run, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     datasets = pytest.importorskip("datasets")
     loaded = datasets.load_dataset(str(run.root / "out" / "sft"), cache_dir=str(tmp_path / "cache"))
-    assert {name: len(split) for name, split in loaded.items()} == {
-        split: number for split, number in run.rows("SELECT split, count(*) FROM sft GROUP BY split")
-    }
+    assert {name: len(split) for name, split in loaded.items()} == dict(
+        run.rows("SELECT split, count(*) FROM sft GROUP BY split")
+    )

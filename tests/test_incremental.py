@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.endpoint import Endpoint, endpoint
 from tests.project import DOCUMENTS, GRAPH, PROMPTS, Project
 
@@ -71,7 +72,10 @@ def test_deleted_document_takes_its_rows_along(server: Endpoint, project: Projec
     (project.root / "inputs/wind.txt").unlink()
     assert calls(server, project) == 0
     for table in ("documents", "passages", "worthy", "drafted", "checked"):
-        assert {path for (path,) in project.rows(f"SELECT DISTINCT path FROM {table}")} == {"clouds.txt", "rain.txt"}
+        assert {path for (path,) in project.rows(f"SELECT DISTINCT path FROM {table}")} == {
+            "clouds.txt",
+            "rain.txt",
+        }
 
 
 def test_document_that_comes_back_is_free(server: Endpoint, project: Project) -> None:
@@ -117,7 +121,9 @@ def edit_order(text: str) -> str:
 
 
 def edit_names(text: str) -> str:
-    return text.replace("worthy from", "good from").replace("from worthy", "from good").replace("asked", "small")
+    return (
+        text.replace("worthy from", "good from").replace("from worthy", "from good").replace("asked", "small")
+    )
 
 
 def edit_price(text: str) -> str:
@@ -132,7 +138,9 @@ def edit_expectation(text: str) -> str:
     return text.replace("keep ok }", "keep ok, expect count(*) > 0 }")
 
 
-@pytest.mark.parametrize("edit", [edit_comment, edit_order, edit_names, edit_price, edit_layout, edit_expectation])
+@pytest.mark.parametrize(
+    "edit", [edit_comment, edit_order, edit_names, edit_price, edit_layout, edit_expectation]
+)
 def test_what_reaches_no_model_is_free(server: Endpoint, project: Project, edit: Any) -> None:
     calls(server, project)
     questions = project.table("checked", "question", "answer")
@@ -166,7 +174,9 @@ def test_plan_knows_before_what_run_pays(server: Endpoint, project: Project) -> 
     assert {node.mark for node in project.plan().nodes} == {"="}
     project.write("prompts/check.md", "system:\nTrue?\n{{ schema }}\n\nuser:\n{{ question }} {{ answer }}\n")
     plan = project.plan()
-    changed = {node.name: (node.mark, node.to_call, node.estimated) for node in plan.nodes if node.mark != "="}
+    changed = {
+        node.name: (node.mark, node.to_call, node.estimated) for node in plan.nodes if node.mark != "="
+    }
     assert changed == {"checked": ("~", len(project.table("drafted", "question")), False)}
     assert "template check" in next(node.why for node in plan.nodes if node.name == "checked")
     assert calls(server, project) == plan.calls

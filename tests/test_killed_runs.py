@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.endpoint import endpoint
 from tests.project import Project
 
@@ -20,7 +21,8 @@ MORE = """
 prompt checked from drafted -> Verdict {{ template = "check", model = asked, votes = 3, keep ok }}
 dedupe unique_pairs from checked {{ column = question, method = "exact" }}
 gather turns from unique_pairs {{ by = passages, columns = [question, answer] }}
-emit sft from unique_pairs {{ path = "out/sft.jsonl", format = "prompt_completion", split = {{ train: 0.8, test: 0.2 }} }}
+emit sft from unique_pairs {{
+  path = "out/sft.jsonl", format = "prompt_completion", split = {{ train: 0.8, test: 0.2 }} }}
 """
 TABLES = {
     "documents": "documents_id, path, text",
@@ -42,8 +44,11 @@ LATENCY_MS = 20
 def exec_command(project: Project) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "engine.commands", "exec", "graph.atk", "--json"]
     return subprocess.Popen(
-        command, cwd=project.root, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        command,
+        cwd=project.root,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 
@@ -52,15 +57,25 @@ def prepared(root: Path, monkeypatch: pytest.MonkeyPatch, base_url: str) -> Proj
     project = Project(root, monkeypatch, base_url)
     project.write("prompts/check.md", "system:\nRight?\n{{ schema }}\n\nuser:\n{{ question }} {{ answer }}\n")
     for number in range(30):
-        project.write(f"inputs/{number}.txt", f"Passage {number} says that {number} is a number. It is one of {number + 1}.")
+        project.write(
+            f"inputs/{number}.txt",
+            f"Passage {number} says that {number} is a number. It is one of {number + 1}.",
+        )
     project.graph(MORE.replace("{{", "{").replace("}}", "}"))
-    text = (root / "graph.atk").read_text().replace("temperature = 0.5", f"temperature = 0.5, parallel = {IN_FLIGHT}")
+    text = (
+        (root / "graph.atk")
+        .read_text()
+        .replace("temperature = 0.5", f"temperature = 0.5, parallel = {IN_FLIGHT}")
+    )
     project.graph(text=text)
     return project
 
 
 def tables(project: Project) -> dict[str, list[Any]]:
-    return {name: sorted(map(repr, project.rows(f"SELECT {columns} FROM {name}"))) for name, columns in TABLES.items()}
+    return {
+        name: sorted(map(repr, project.rows(f"SELECT {columns} FROM {name}")))
+        for name, columns in TABLES.items()
+    }
 
 
 def written(project: Project) -> dict[str, bytes]:
@@ -116,7 +131,9 @@ def test_interrupt_finishes_what_is_in_flight(tmp_path: Path, monkeypatch: pytes
         assert project.rows("SELECT count(*) FROM calls") == [(stats["ok"],)]
         assert project.rows("SELECT status FROM runs") == [("interrupted",)]
         assert exec_command(project).wait() == 0
-        assert project.rows("SELECT count(*), count(DISTINCT key) FROM calls") == [(server.stats()["calls"],) * 2]
+        assert project.rows("SELECT count(*), count(DISTINCT key) FROM calls") == [
+            (server.stats()["calls"],) * 2
+        ]
 
 
 def test_sql_answers_while_a_run_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,8 +146,13 @@ def test_sql_answers_while_a_run_writes(tmp_path: Path, monkeypatch: pytest.Monk
 
         def atk(*arguments: str) -> str:
             done = subprocess.run(
-                [sys.executable, "-m", "engine.commands", *arguments], cwd=project.root, env=environment,
-                capture_output=True, text=True, timeout=20, check=False,
+                [sys.executable, "-m", "engine.commands", *arguments],
+                cwd=project.root,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=False,
             )
             assert done.returncode == 0, done.stderr
             return done.stdout
@@ -143,8 +165,13 @@ def test_sql_answers_while_a_run_writes(tmp_path: Path, monkeypatch: pytest.Monk
         assert int(calls.split()[-1]) > 0
         assert "passage" in shown.lower()
         second = subprocess.run(
-            [sys.executable, "-m", "engine.commands", "exec", "graph.atk"], cwd=project.root, env=environment,
-            capture_output=True, text=True, timeout=20, check=False,
+            [sys.executable, "-m", "engine.commands", "exec", "graph.atk"],
+            cwd=project.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
         )
         assert second.returncode == 1
         assert str(process.pid) in second.stderr

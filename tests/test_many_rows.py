@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from tests.project import Project
 
 ROWS = 6_500
@@ -28,13 +29,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def write(project: Project, lines: dict[int, str]) -> None:
-    project.write("lines.jsonl", "".join(json.dumps({"number": n, "text": t}) + "\n" for n, t in lines.items()))
+    project.write(
+        "lines.jsonl", "".join(json.dumps({"number": n, "text": t}) + "\n" for n, t in lines.items())
+    )
 
 
 def test_every_row_arrives_once(project: Project) -> None:
     assert project.run().status == "done"
     for table, expected in (("lines", ROWS), ("talks", ROWS), ("odd", ROWS // 2)):
-        assert project.rows(f"SELECT count(*), count(DISTINCT number) FROM {table}") == [(expected, expected)], table
+        assert project.rows(f"SELECT count(*), count(DISTINCT number) FROM {table}") == [
+            (expected, expected)
+        ], table
 
 
 def test_edit_of_some_lines_touches_those_alone(project: Project) -> None:
@@ -79,9 +84,11 @@ prompt share from lines -> Answer { template = "worthy", model = default, sample
 def test_times_with_a_zone_reach_what_follows(project: Project) -> None:
     """DuckDB makes Python values of them with a package of its own choosing, which must be there."""
     more = """
-sql dated { query = "SELECT lines_id, number, TIMESTAMPTZ '2026-01-02 03:04:05+00' AS read FROM lines WHERE number < 3" }
-chat said from dated { user = read::VARCHAR || "?", assistant = "Yes." }
+sql dated {
+  query = "SELECT lines_id, TIMESTAMPTZ '2026-01-02 03:04:05+00' AS read FROM lines WHERE number < 3"
+}
+chat said from dated { user = strftime(read, "%Y") || "?", assistant = "Yes." }
 """
-    project.graph(text=GRAPH.format(more=more.replace("read::VARCHAR", "strftime(read, '%Y')".replace("'", '"'))))
+    project.graph(text=GRAPH.format(more=more))
     assert project.run().status == "done"
     assert project.rows("SELECT messages[1].content FROM said LIMIT 1") == [("2026?",)]

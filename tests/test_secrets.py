@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.endpoint import endpoint
 from tests.project import Project
 
@@ -18,8 +19,13 @@ KEY = "sk-" + "very-secret-0123456789"
 
 def atk(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "engine.commands", *arguments], cwd=project.root,
-        env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, "-m", "engine.commands", *arguments],
+        cwd=project.root,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -35,8 +41,12 @@ def test_key_is_nowhere_but_at_the_endpoint(
         project = Project(tmp_path, monkeypatch, server.base_url)
         monkeypatch.setenv("ATK_API_KEY", KEY)
         process = subprocess.Popen(
-            [sys.executable, "-m", "engine.commands", "exec", "graph.atk", "-p", "inputs=inputs"], cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-m", "engine.commands", "exec", "graph.atk", "-p", "inputs=inputs"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         while not server.stats()["calls"] and process.poll() is None:
             time.sleep(0.01)
@@ -46,8 +56,12 @@ def test_key_is_nowhere_but_at_the_endpoint(
         printed = "".join(process.communicate(timeout=60))
         assert any(KEY in str(request["authorization"]) for request in server.requests())
         for arguments in (
-            ("sql", "FROM calls", "--json"), ("show", "worthy", "--calls"), ("show", "worthy", "--failed"),
-            ("plan", "graph.atk"), ("params", "graph.atk"), ("sql", "FROM runs", "--json"),
+            ("sql", "FROM calls", "--json"),
+            ("show", "worthy", "--calls"),
+            ("show", "worthy", "--failed"),
+            ("plan", "graph.atk"),
+            ("params", "graph.atk"),
+            ("sql", "FROM runs", "--json"),
             ("exec", "graph.atk", "--debug"),
         ):
             done = atk(project, *arguments)
@@ -60,9 +74,13 @@ def test_key_is_nowhere_but_at_the_endpoint(
 
 def test_unset_secret_is_told_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = Project(tmp_path, monkeypatch)
-    text = (tmp_path / "graph.atk").read_text().replace(
-        "model asked from default { temperature = 0.5 }",
-        'model asked { base_url = "http://127.0.0.1:9/v1", name = "m", api_key = secret("MY_UNSET_KEY") }',
+    text = (
+        (tmp_path / "graph.atk")
+        .read_text()
+        .replace(
+            "model asked from default { temperature = 0.5 }",
+            'model asked { base_url = "http://127.0.0.1:9", name = "m", api_key = secret("MY_UNSET_KEY") }',
+        )
     )
     project.graph(text=text)
     monkeypatch.delenv("MY_UNSET_KEY", raising=False)

@@ -368,7 +368,7 @@ def test_replies_are_known_at_once_and_in_later_runs(path: Path) -> None:
         assert store.known(keys[:1])[keys[0]].reply == "newer"
         store.settle()
         assert store.known(keys[:1])[keys[0]].reply == "newer"
-        at = select(store, 'SELECT min(called_at), count(*), max(run) FROM calls')
+        at = select(store, "SELECT min(called_at), count(*), max(run) FROM calls")
         assert at == [(dt.datetime(2024, 1, 2, 3, 4, 5), 6, 2)]  # noqa: DTZ001
 
 

@@ -126,7 +126,7 @@ def test_arrow_comes_as_arrow(reader: Reader) -> None:
         "FROM failed.checked",
         'FROM "one".pairs',
         "FROM runs",
-        'SELECT called_at FROM calls',
+        "SELECT called_at FROM calls",
         "PIVOT (SELECT path, ok FROM checked) ON ok",
     ],
 )

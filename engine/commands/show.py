@@ -83,7 +83,7 @@ def fetch(opened: Reader, spec: TableSpec, what: str, count: int) -> tuple[list[
 
     if what == "calls":
         source = f"calls WHERE graph = {_text(spec.graph)} AND node = {_text(spec.node)}"
-        order = 'ORDER BY called_at DESC, attempt DESC'
+        order = "ORDER BY called_at DESC, attempt DESC"
     else:
         source = name_in_sql(spec.node) if what == "rows" else f"{what}.{quoted(spec.node)}"
         order = ""

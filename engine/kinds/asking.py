@@ -33,11 +33,15 @@ class AskingContext(Context, Protocol):
     lets: Mapping[str, Any]  # of this row
     prepared: Any  # the node's `Parts`
 
-    async def ask(self, model: str, request: Request, row: Row, role: str, attempt: int) -> tuple[Reply, bytes]:
+    async def ask(
+        self, model: str, request: Request, row: Row, role: str, attempt: int
+    ) -> tuple[Reply, bytes]:
         """A reply and its key; from the memo where it is known."""
         ...
 
-    async def hold(self, clauses: Sequence[Clause], rows: Sequence[Mapping[str, Any]]) -> list[list[str | None]]:
+    async def hold(
+        self, clauses: Sequence[Clause], rows: Sequence[Mapping[str, Any]]
+    ) -> list[list[str | None]]:
         """For each row, for each clause: None where it holds, else what to say."""
         ...
 
@@ -78,8 +82,15 @@ class Parts:
         settings = cast("PromptSettings", node.settings)
         assert node.template is not None
         assert node.result is not None
-        question = Part("ask", node.template, settings.model, node.result, settings.reply,
-                        sampling(node.template, settings), node.of("check"))
+        question = Part(
+            "ask",
+            node.template,
+            settings.model,
+            node.result,
+            settings.reply,
+            sampling(node.template, settings),
+            node.of("check"),
+        )
         repair, rounds = None, 0
         section = node.sections.get("repair")
         if section is not None:
@@ -87,8 +98,15 @@ class Parts:
             assert section.result is not None
             own = cast("RepairSettings", section.settings)
             rounds = own.rounds
-            repair = Part("repair", section.template, own.model or settings.model, section.result, own.reply,
-                          sampling(section.template, own), ())
+            repair = Part(
+                "repair",
+                section.template,
+                own.model or settings.model,
+                section.result,
+                own.reply,
+                sampling(section.template, own),
+                (),
+            )
         many = isinstance(unwrapped(node.result), Many)
         return cls(question, repair, rounds, node.of("keep"), many, node.name.rpartition(".")[2])
 
@@ -178,7 +196,11 @@ class Asking:
             own[f"{self.parts.short}_votes"] = verdict.votes
         if repair is not None:
             fields = [entry.name for entry in cast(Record, unwrapped(repair.wanted))]
-            own |= {name: repaired.get(name, self.values.get(name)) for name in fields if name in repaired or name not in own}
+            own |= {
+                name: repaired.get(name, self.values.get(name))
+                for name in fields
+                if name in repaired or name not in own
+            }
             own[f"{self.parts.short}_repairs"] = rounds
         self.outcome.made.append(Made(own, "ok" if verdict.kept else "rejected", verdict.reason))
 
@@ -199,7 +221,9 @@ class Asking:
             asked += more
             good = [answer for answer in answers if answer.good]
             failures += [answer for answer in answers if not answer.good]
-            held = await self.context.hold(self.parts.keeps, [{**values, **(answer.value or {})} for answer in good])
+            held = await self.context.hold(
+                self.parts.keeps, [{**values, **(answer.value or {})} for answer in good]
+            )
             for answer, reasons in zip(good, held, strict=True):
                 declined = "the model declined" if answer.value is None else None
                 votes.append((answer.value, declined or next((text for text in reasons if text), None)))
@@ -222,7 +246,9 @@ class Asking:
         """How many votes the side that may win has so far."""
         return max(Counter(self.side(vote) for vote in votes).values(), default=0)
 
-    def undecided(self, votes: Sequence[tuple[dict[str, Any] | None, str | None]], needed: int, left: int) -> bool:
+    def undecided(
+        self, votes: Sequence[tuple[dict[str, Any] | None, str | None]], needed: int, left: int
+    ) -> bool:
         if not self.parts.keeps:
             return self.leading(votes) < needed
         kept = sum(reason is None for _, reason in votes)
@@ -235,13 +261,18 @@ class Asking:
             return reason is None
         record = cast(Record, unwrapped(self.node.result))
         return tuple(
-            reply[entry.name] for entry in record
+            reply[entry.name]
+            for entry in record
             if entry.type == SCALARS["bool"] or isinstance(entry.type, Literal)
         )
 
-    def count(self, votes: list[tuple[dict[str, Any] | None, str | None]], failures: list[Answer], needed: int) -> Verdict:
+    def count(
+        self, votes: list[tuple[dict[str, Any] | None, str | None]], failures: list[Answer], needed: int
+    ) -> Verdict:
         if not votes:
-            return Verdict(None, False, failed=failures[0] if failures else Answer(failure="nothing was asked"))
+            return Verdict(
+                None, False, failed=failures[0] if failures else Answer(failure="nothing was asked")
+            )
         replies = [reply for reply, _ in votes if reply is not None]
         sides = Counter(self.side(vote) for vote in votes)
         if self.parts.keeps:
@@ -273,13 +304,24 @@ class Asking:
             except TemplateProblem as error:
                 return Answer(failure=f"{part.template.path.name}:{error.line or 1}: {error.message}")
             if failure and not part.template.shows_failure:
-                messages = [*messages, {"role": "assistant", "content": last or "(nothing)"},
-                            {"role": "user", "content": f"That reply cannot be used: {failure}\nAnswer again, in full."}]
+                messages = [
+                    *messages,
+                    {"role": "assistant", "content": last or "(nothing)"},
+                    {
+                        "role": "user",
+                        "content": f"That reply cannot be used: {failure}\nAnswer again, in full.",
+                    },
+                ]
             again = before.count(messages)  # the same words once more: another sample
             before.append(messages)
             request = Request(
-                messages, part.wanted, part.reply, part.template.shows_schema, part.sampling,
-                sample + again * self.settings.votes, {name: values.get(name) for name in part.reads},
+                messages,
+                part.wanted,
+                part.reply,
+                part.template.shows_schema,
+                part.sampling,
+                sample + again * self.settings.votes,
+                {name: values.get(name) for name in part.reads},
             )
             reply, key = await self.context.ask(part.model, request, self.row, part.role, attempt)
             self.outcome.calls.append(key)
@@ -296,13 +338,19 @@ class Asking:
         """From a reply to a value that passes its checks, or the message that says why not."""
         match reply.status:
             case "error":
-                return Answer(failure=reply.error or "no answer", retry=(reply.fault or "server") in PASSING_FAULTS)
+                return Answer(
+                    failure=reply.error or "no answer", retry=(reply.fault or "server") in PASSING_FAULTS
+                )
             case "refused":
-                return Answer(failure=f"refused: {reply.text.strip()[:200] or reply.error or reply.finish or 'no reason given'}")
+                said = reply.text.strip()[:200] or reply.error or reply.finish or "no reason given"
+                return Answer(failure=f"refused: {said}")
             case "cut":
                 limit = part.sampling.get("max_tokens")
-                return Answer(failure="the reply was cut off by the limit of tokens"
-                              + (f" (max_tokens = {limit})" if limit else "") + "; it must be shorter")
+                return Answer(
+                    failure="the reply was cut off by the limit of tokens"
+                    + (f" (max_tokens = {limit})" if limit else "")
+                    + "; it must be shorter"
+                )
         try:
             value = parse(reply.text, part.wanted, part.reply)
         except Unparsed as error:
@@ -320,7 +368,9 @@ class Asking:
             return Answer(value)
         if isinstance(value, list) and last_try:
             kept = [item for item, reason in zip(items, reasons, strict=True) if reason is None]
-            spoilt = [(item, reason) for item, reason in zip(items, reasons, strict=True) if reason is not None]
+            spoilt = [
+                (item, reason) for item, reason in zip(items, reasons, strict=True) if reason is not None
+            ]
             return Answer(kept, spoilt=spoilt)
         if isinstance(value, list):
             said = [f"item {place}: {reason}" for place, reason in enumerate(reasons, 1) if reason]

@@ -7,9 +7,9 @@ kind looks like from outside: its settings, its columns, what its rows depend on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from engine.kinds.base import Context, Outcome, Row, RowKind, Settings
 from engine.language.kind import Problem, Role, Shape
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 class Sampling(Settings):
     """Sampling that a node may set over its model's; the names are the endpoint's own."""
 
-    temperature: float | None = Field(None, ge=0, description="Randomness of the reply, over the model's own.")
+    temperature: float | None = Field(
+        None, ge=0, description="Randomness of the reply, over the model's own."
+    )
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling, over the model's own.")
     max_tokens: int | None = Field(None, gt=0, description="The longest reply; a reply cut there has failed.")
 
@@ -33,7 +35,9 @@ class RepairSettings(Sampling):
     """Settings of `repair -> T { … }`."""
 
     template: Annotated[str, Role.TEMPLATE] = Field(description="The prompt that rewrites what was refused.")
-    model: Annotated[str | None, Role.MODEL] = Field(None, description="Who rewrites; the node's model if absent.")
+    model: Annotated[str | None, Role.MODEL] = Field(
+        None, description="Who rewrites; the node's model if absent."
+    )
     rounds: int = Field(1, ge=1, description="How often a refused row is rewritten and judged again.")
     reply: Literal["json", "text", "tags"] = Field("json", description="How the rewritten reply is read.")
 
@@ -41,14 +45,22 @@ class RepairSettings(Sampling):
 class PromptSettings(Sampling):
     """Settings of `prompt`."""
 
-    template: Annotated[str, Role.TEMPLATE] = Field(description="The prompt file under `prompts/`, without `.md`.")
+    template: Annotated[str, Role.TEMPLATE] = Field(
+        description="The prompt file under `prompts/`, without `.md`."
+    )
     model: Annotated[str, Role.MODEL] = Field(description="The model that is asked.")
-    when: Annotated[bool, Role.WHEN] = Field(True, description="False: the node is left out, rows pass untouched.")
-    retries: int = Field(2, ge=0, description="Further tries after a reply that cannot be read or fails a check.")
+    when: Annotated[bool, Role.WHEN] = Field(
+        True, description="False: the node is left out, rows pass untouched."
+    )
+    retries: int = Field(
+        2, ge=0, description="Further tries after a reply that cannot be read or fails a check."
+    )
     votes: int = Field(1, ge=1, description="Replies asked for each row; they are judged by `keep`.")
     quorum: float = Field(0.5, ge=0, le=1, description="More than this share of the votes must keep the row.")
     sample: float | None = Field(
-        None, gt=0, description="Only so many rows (1 and above) or this share of them (below 1), chosen by hash."
+        None,
+        gt=0,
+        description="Only so many rows (1 and above) or this share of them (below 1), chosen by hash.",
     )
     reply: Literal["json", "text", "tags"] = Field("json", description="How the reply is read.")
 
@@ -59,7 +71,7 @@ class Prompt(RowKind):
     name = "prompt"
     settings = PromptSettings
     clauses = frozenset({"where", "let", "check", "keep", "expect"})
-    sections = {"repair": RepairSettings}
+    sections: ClassVar[Mapping[str, type[BaseModel]]] = {"repair": RepairSettings}
     result = "required"
     version = 1
 
@@ -68,7 +80,9 @@ class Prompt(RowKind):
         settings = cast(PromptSettings, shape.settings)
         record = row_record(shape.result)
         if record is None or not record.fields:
-            raise Problem("ATK140", "a prompt gives records: `-> T`, `T?` or `T[]` with T a record with fields")
+            raise Problem(
+                "ATK140", "a prompt gives records: `-> T`, `T?` or `T[]` with T a record with fields"
+            )
         if settings.reply == "text" and not takes_text(shape.result):
             raise Problem("ATK141", 'reply = "text" needs a type with one `str` field', "reply")
         short = shape.name.rpartition(".")[2]
@@ -76,8 +90,12 @@ class Prompt(RowKind):
         repaired = row_record(shape.sections.get("repair"))
         if is_many(shape.result):
             if settings.votes > 1:
-                raise Problem("ATK142", "votes judge one row; `T[]` gives several", "votes",
-                              "let one prompt write the rows and another judge each of them")
+                raise Problem(
+                    "ATK142",
+                    "votes judge one row; `T[]` gives several",
+                    "votes",
+                    "let one prompt write the rows and another judge each of them",
+                )
             if "repair" in shape.sections:
                 raise Problem("ATK142", "repair mends one row; `T[]` gives several", "repair")
             own[f"{short}_index"] = "BIGINT"
@@ -89,8 +107,12 @@ class Prompt(RowKind):
             before = shape.inputs[0] if shape.inputs else {}
             for field in repaired:
                 if field.name not in before and field.name not in own:
-                    raise Problem("ATK143", f"repair gives `{field.name}`, which neither the input nor the type has",
-                                  "repair", "a repair rewrites columns that are there")
+                    raise Problem(
+                        "ATK143",
+                        f"repair gives `{field.name}`, which neither the input nor the type has",
+                        "repair",
+                        "a repair rewrites columns that are there",
+                    )
             own |= {field.name: duckdb_type(field.type) for field in repaired}
             own[f"{short}_repairs"] = "BIGINT"
         return own

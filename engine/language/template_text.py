@@ -99,7 +99,7 @@ def _compile_part(part: Message | Splice, source: Source, library: _Library) -> 
 
     def rendered(values: Mapping[str, Any]) -> str:
         try:
-            return template().render(values)
+            return str(template().render(values))
         except Exception as error:
             raise _runtime_problem(error, source.path, shift, library) from None
 

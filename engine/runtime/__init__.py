@@ -1,8 +1,8 @@
 """Planning and running checked graphs. Heavy parts are imported where they are used.
 
-    program = load("graphs/factual.atk", values={"domain": "Army training"})
-    plan(program, options)            # what it would do and cost
-    await execute(program, options)   # do it
+program = load("graphs/factual.atk", values={"domain": "Army training"})
+plan(program, options)            # what it would do and cost
+await execute(program, options)   # do it
 """
 
 from __future__ import annotations
@@ -57,9 +57,15 @@ def load(
     root = (root or Path.cwd()).resolve()
     path = find(graph, root)
     return check(
-        path, registry(), values=values or {}, models=models or {}, profile=profile, root=root,
+        path,
+        registry(),
+        values=values or {},
+        models=models or {},
+        profile=profile,
+        root=root,
         complete=complete,
-        prompts=prompt_directories(path, root), graphs=graph_directories(path, root),
+        prompts=prompt_directories(path, root),
+        graphs=graph_directories(path, root),
     )
 
 
@@ -80,7 +86,10 @@ def plan(program: Program, options: Options) -> Plan:
 
 
 async def execute(program: Program, options: Options, listener: Listener | None = None) -> Summary:
-    """Run a graph; what is known already is not done again. Raises `StoreError` when the store cannot be used."""
+    """Run a graph; what is known already is not done again.
+
+    Raises `StoreError` when the store cannot be used.
+    """
     from engine.kinds import registry
     from engine.runtime.engine import Engine
     from engine.store.store import Store

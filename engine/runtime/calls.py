@@ -40,7 +40,13 @@ class Calls:
         dry: bool,
         max_cost: float | None = None,
     ):
-        self.store, self.open_model, self.graph, self.dry, self.max_cost = store, open_model, graph, dry, max_cost
+        self.store, self.open_model, self.graph, self.dry, self.max_cost = (
+            store,
+            open_model,
+            graph,
+            dry,
+            max_cost,
+        )
         self.models: dict[str, Model] = {}
         self.flying: dict[bytes, asyncio.Future[Reply]] = {}
         self.asked: set[bytes] = set()  # paid for in this run, so known even where the store was empty before
@@ -58,7 +64,14 @@ class Calls:
         return self.models[name]
 
     async def ask(
-        self, progress: NodeProgress, name: str, request: Request, row: Row, role: str, attempt: int, depth: int
+        self,
+        progress: NodeProgress,
+        name: str,
+        request: Request,
+        row: Row,
+        role: str,
+        attempt: int,
+        depth: int,
     ) -> tuple[Reply, bytes]:
         """A reply and its key. Raises `Stopping`, and `Unpaid` in a dry run."""
         model = self.model(name)
@@ -88,7 +101,15 @@ class Calls:
             del self.flying[key]
 
     async def pay(
-        self, progress: NodeProgress, model: Model, request: Request, key: bytes, row: Row, role: str, attempt: int, depth: int
+        self,
+        progress: NodeProgress,
+        model: Model,
+        request: Request,
+        key: bytes,
+        row: Row,
+        role: str,
+        attempt: int,
+        depth: int,
     ) -> Reply:
         if self.dry:
             tokens_in, tokens_out = model.estimate(request)
@@ -96,7 +117,9 @@ class Calls:
             progress.calls += 1
             progress.tokens_in += tokens_in
             progress.tokens_out += tokens_out
-            progress.cost += (tokens_in * price.get("input", 0.0) + tokens_out * price.get("output", 0.0)) / 1e6
+            progress.cost += (
+                tokens_in * price.get("input", 0.0) + tokens_out * price.get("output", 0.0)
+            ) / 1e6
             raise Unpaid
         if self.stopping is not None:
             raise Stopping(self.stopping)
@@ -117,16 +140,42 @@ class Calls:
         return reply
 
     def record(
-        self, node: str, model: Model, request: Request, key: bytes, row: Row, role: str, attempt: int, reply: Reply
+        self,
+        node: str,
+        model: Model,
+        request: Request,
+        key: bytes,
+        row: Row,
+        role: str,
+        attempt: int,
+        reply: Reply,
     ) -> CallRecord:
         spec = model.spec
         return CallRecord(
-            key=key, graph=self.graph, node=node, row=row.id, role=role, attempt=attempt, sample=request.sample,
-            model=spec.model, endpoint=spec.base_url or spec.provider, request=(reply.sent or model.body(request)).decode(),
-            status=reply.status, reply=reply.text, thoughts=reply.thoughts, finish=reply.finish, error=reply.error,
-            fault=reply.fault, tokens_in=reply.tokens_in, tokens_out=reply.tokens_out,
-            tokens_cached=reply.tokens_cached, tokens_thought=reply.tokens_thought, cost=reply.cost, ms=reply.ms,
-            http_attempts=reply.attempts, at=datetime.now(UTC),
+            key=key,
+            graph=self.graph,
+            node=node,
+            row=row.id,
+            role=role,
+            attempt=attempt,
+            sample=request.sample,
+            model=spec.model,
+            endpoint=spec.base_url or spec.provider,
+            request=(reply.sent or model.body(request)).decode(),
+            status=reply.status,
+            reply=reply.text,
+            thoughts=reply.thoughts,
+            finish=reply.finish,
+            error=reply.error,
+            fault=reply.fault,
+            tokens_in=reply.tokens_in,
+            tokens_out=reply.tokens_out,
+            tokens_cached=reply.tokens_cached,
+            tokens_thought=reply.tokens_thought,
+            cost=reply.cost,
+            ms=reply.ms,
+            http_attempts=reply.attempts,
+            at=datetime.now(UTC),
         )
 
     # -- the memo ---------------------------------------------------------------------------
@@ -171,6 +220,9 @@ class Calls:
 def _reply(memo: Memo) -> Reply:
     """A remembered reply: it costs nothing, and it is no error, for those are not remembered."""
     return Reply(
-        status=cast(Status, memo.status), text=memo.reply or "", thoughts=memo.thoughts, finish=memo.finish,
+        status=cast(Status, memo.status),
+        text=memo.reply or "",
+        thoughts=memo.thoughts,
+        finish=memo.finish,
         error=memo.error,
     )

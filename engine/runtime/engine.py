@@ -47,8 +47,15 @@ class Options:
 class Engine:
     """Runs a checked program once, for real or dry; see `execute` and `plan` in this package."""
 
-    def __init__(self, program: Program, options: Options, kinds: Mapping[str, Kind], store: Store,
-                 listener: Listener | None = None, dry: bool = False):
+    def __init__(
+        self,
+        program: Program,
+        options: Options,
+        kinds: Mapping[str, Kind],
+        store: Store,
+        listener: Listener | None = None,
+        dry: bool = False,
+    ):
         self.program, self.options, self.kinds, self.store, self.dry = program, options, kinds, store, dry
         self.listener = listener
         self.gates, self.scopes = Gates(), Scopes()
@@ -73,11 +80,18 @@ class Engine:
         specs = []
         for node in self.program.nodes.values():
             inputs = tuple(self.behind(name) for name in node.inputs)
-            specs.append(TableSpec(
-                graph=self.program.name, node=node.name, kind=node.kind, ancestors=node.ancestors, own=node.own,
-                visible={name: (column.type, column.owner) for name, column in node.columns.items()},
-                inputs=inputs, passes=inputs[0] if node.skipped else None,
-            ))
+            specs.append(
+                TableSpec(
+                    graph=self.program.name,
+                    node=node.name,
+                    kind=node.kind,
+                    ancestors=node.ancestors,
+                    own=node.own,
+                    visible={name: (column.type, column.owner) for name, column in node.columns.items()},
+                    inputs=inputs,
+                    passes=inputs[0] if node.skipped else None,
+                )
+            )
         self.store.describe(self.program.name, specs, self.program.aliases)
 
     def behind(self, name: str) -> str:
@@ -109,7 +123,9 @@ class Engine:
                 return SourceStation(self, node, kind, parts)
             case "row":
                 parallel = [self.program.models[name].parallel for name in models_of(node, kind)]
-                return RowStation(self, node, cast(RowKind, kind), parts, window_of(max(parallel, default=16)))
+                return RowStation(
+                    self, node, cast(RowKind, kind), parts, window_of(max(parallel, default=16))
+                )
             case "group":
                 return GroupStation(self, node, kind, parts)
             case "table":
@@ -135,10 +151,14 @@ class Engine:
                 station.stable = station.unchanged()
             elif isinstance(station, RowStation):
                 state = station.state
-                station.stable = state is not None and state.static == station.static and station.upstream[0].stable
+                station.stable = (
+                    state is not None and state.static == station.static and station.upstream[0].stable
+                )
             else:
                 station.stable = station.same and all(
-                    one.stable and one.same and one.changed_run <= (station.state.complete_run if station.state else 0)
+                    one.stable
+                    and one.same
+                    and one.changed_run <= (station.state.complete_run if station.state else 0)
                     for one in station.upstream
                 )
 
@@ -171,7 +191,14 @@ class Engine:
         summary: Summary | None = None
         try:
             self.build()
-            self.tell(Started(self.run_number, self.program.name, self.progress, tuple(model_notes(self.program, self.kinds))))
+            self.tell(
+                Started(
+                    self.run_number,
+                    self.program.name,
+                    self.progress,
+                    tuple(model_notes(self.program, self.kinds)),
+                )
+            )
             await self.look()
             with self.signals():
                 await self.stations_at_work()
@@ -180,11 +207,15 @@ class Engine:
         finally:
             await self.calls.close()
             status = summary.status if summary else "failed"
-            self.store.end(self.run_number, status, {
-                "calls": sum(one.calls for one in self.progress.values()),
-                "cost": sum(one.cost for one in self.progress.values()),
-                "nodes": {name: one.rows for name, one in self.progress.items()},
-            })
+            self.store.end(
+                self.run_number,
+                status,
+                {
+                    "calls": sum(one.calls for one in self.progress.values()),
+                    "cost": sum(one.cost for one in self.progress.values()),
+                    "nodes": {name: one.rows for name, one in self.progress.items()},
+                },
+            )
             await self.store.flush()
 
     async def stations_at_work(self) -> None:
@@ -220,9 +251,15 @@ class Engine:
         elif "failed" in results or "stopped" in results or failed_rows or self.errors:
             status = "failed"
         return Summary(
-            run=self.run_number, graph=self.program.name, status=status, seconds=time.monotonic() - started,
-            progress=self.progress, files=[entry for station in self.stations.values() for entry in station.files],
-            notes=self.notes, errors=self.errors, store=self.options.store,
+            run=self.run_number,
+            graph=self.program.name,
+            status=status,
+            seconds=time.monotonic() - started,
+            progress=self.progress,
+            files=[entry for station in self.stations.values() for entry in station.files],
+            notes=self.notes,
+            errors=self.errors,
+            store=self.options.store,
         )
 
     @contextlib.contextmanager
@@ -275,7 +312,8 @@ class Engine:
         if limit.endswith("%"):
             seen = max(station.progress.rows_in, 1)
             if seen >= 20 and station.progress.failed > seen * float(limit[:-1]) / 100:
-                self.stop(f"--max-failures {limit}: {station.progress.failed} of {seen} rows of `{station.node.name}`")
+                share = f"{station.progress.failed} of {seen} rows"
+                self.stop(f"--max-failures {limit}: {share} of `{station.node.name}`")
         elif failed > int(limit):
             self.stop(f"--max-failures {limit}: {failed} rows failed")
 
@@ -304,7 +342,10 @@ class Engine:
 
     def expectation_failed(self, station: Station, failure: str) -> None:
         self.expectation = failure
-        self.error(f"`{station.node.name}` is not as expected: {failure}", f'look into it with `atk sql "FROM {station.node.name}"`')
+        self.error(
+            f"`{station.node.name}` is not as expected: {failure}",
+            f'look into it with `atk sql "FROM {station.node.name}"`',
+        )
         self.stop(f"an expectation of `{station.node.name}` failed")
 
     # -- telling -------------------------------------------------------------------------------------
@@ -336,7 +377,10 @@ class Engine:
     def crash(self, node: str, error: BaseException) -> None:
         """A fault of our own: one line for the user, the traceback for `--debug`."""
         self.crashes.append("".join(traceback.format_exception(error)))
-        self.error(f"`{node}` met a fault of atk's own: {type(error).__name__}: {error}", "run again with --debug and report it")
+        self.error(
+            f"`{node}` met a fault of atk's own: {type(error).__name__}: {error}",
+            "run again with --debug and report it",
+        )
 
     # -- reading -------------------------------------------------------------------------------------
 
@@ -348,7 +392,8 @@ class Engine:
             cursor.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
             for name, table in node.tables.items():
                 quoted = ".".join(f'"{part}"' for part in name.split(".")[-1:])
-                cursor.execute(f"CREATE OR REPLACE VIEW memory.{schema}.{quoted} AS FROM {self.store.view(self.behind(table))}")
+                shown = self.store.view(self.behind(table))
+                cursor.execute(f"CREATE OR REPLACE VIEW memory.{schema}.{quoted} AS FROM {shown}")
             cursor.execute(f"SET search_path = 'memory.{schema},memory.main'")
             if parameters:
                 return cursor.sql(sql, params=dict(parameters)).to_arrow_table()
@@ -373,8 +418,10 @@ def model_notes(program: Program, kinds: Mapping[str, Kind]) -> list[str]:
                     used.setdefault(name, []).append(node.name)
     if not used:
         return []
-    return [
-        f"{', '.join(f'`{name}`' for name in used)} {'is' if len(used) == 1 else 'are'} the offline stand-in: it makes the graph "
-        "run without a key, from the words of your documents; it is no measure of quality. "
+    names = ", ".join(f"`{name}`" for name in used)
+    about = (
+        f"{names} {'is' if len(used) == 1 else 'are'} the offline stand-in: it makes the graph run without "
+        "a key, from the words of your documents; it is no measure of quality. "
         "Set ATK_BASE_URL, ATK_MODEL and ATK_API_KEY to use a real model."
-    ]
+    )
+    return [about]

@@ -151,9 +151,15 @@ class Summary:
             "cost": self.cost,
             "nodes": {
                 name: {
-                    "state": node.state, "rows": node.rows, "rejected": node.rejected,
-                    "failed": node.failed, "calls": node.calls, "cached": node.cached,
-                    "tokens_in": node.tokens_in, "tokens_out": node.tokens_out, "cost": node.cost,
+                    "state": node.state,
+                    "rows": node.rows,
+                    "rejected": node.rejected,
+                    "failed": node.failed,
+                    "calls": node.calls,
+                    "cached": node.cached,
+                    "tokens_in": node.tokens_in,
+                    "tokens_out": node.tokens_out,
+                    "cost": node.cost,
                 }
                 for name, node in self.progress.items()
             },

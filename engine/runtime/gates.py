@@ -43,9 +43,15 @@ class Expressions:
     def type_of(self, expression: str, types: Mapping[str, str]) -> str:
         """The DuckDB type of an expression over columns of these types."""
         columns = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in types.items()) or "NULL"
-        return str(self.connection.execute(f"DESCRIBE SELECT ({expression}) AS it FROM (SELECT {columns})").fetchall()[0][1])
+        return str(
+            self.connection.execute(
+                f"DESCRIBE SELECT ({expression}) AS it FROM (SELECT {columns})"
+            ).fetchall()[0][1]
+        )
 
-    def evaluate(self, expressions: Sequence[str], rows: Rows, types: Mapping[str, str]) -> list[tuple[Any, ...]]:
+    def evaluate(
+        self, expressions: Sequence[str], rows: Rows, types: Mapping[str, str]
+    ) -> list[tuple[Any, ...]]:
         """The value of each expression for each row. Raises `duckdb.Error`."""
         import pyarrow as pa
 
@@ -69,11 +75,15 @@ class Gates:
 
     def __init__(self) -> None:
         self.expressions: Expressions | None = None
-        self.waiting: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], list[tuple[Rows, asyncio.Future[Any]]]] = {}
+        self.waiting: dict[
+            tuple[tuple[str, ...], tuple[tuple[str, str], ...]], list[tuple[Rows, asyncio.Future[Any]]]
+        ] = {}
         self.busy = False
 
-    async def values(self, expressions: Sequence[str], rows: Rows, types: Mapping[str, str]) -> list[tuple[Any, ...]]:
-        """The value of each expression for each row; an expression that fails on a row is an `Exception` value."""
+    async def values(
+        self, expressions: Sequence[str], rows: Rows, types: Mapping[str, str]
+    ) -> list[tuple[Any, ...]]:
+        """The value of each expression for each row; where one cannot be worked out, the `Exception`."""
         if not rows or not expressions:
             return [() for _ in rows]
         key = (tuple(expressions), tuple(types.items()))
@@ -120,12 +130,18 @@ class Gates:
             return [self.run(expressions, [row], types)[0] for row in rows]
 
 
-async def held(gates: Gates, clauses: Sequence[Clause], rows: Rows, types: Mapping[str, str]) -> list[list[str | None]]:
+async def held(
+    gates: Gates, clauses: Sequence[Clause], rows: Rows, types: Mapping[str, str]
+) -> list[list[str | None]]:
     """For each row, for each clause: None where it holds, else the text to say.
 
     An unknown (NULL) does not hold, as in SQL's WHERE.
     """
-    needed = {name: types[name] for name in sorted({name for clause in clauses for name in clause.reads}) if name in types}
+    needed = {
+        name: types[name]
+        for name in sorted({name for clause in clauses for name in clause.reads})
+        if name in types
+    }
     found = await gates.values([clause.sql for clause in clauses], rows, needed)
     return [[_said(clause, value) for clause, value in zip(clauses, row, strict=True)] for row in found]
 

@@ -31,7 +31,9 @@ class Scopes:
 
     def __init__(self) -> None:
         self.births: dict[str, list[Watch]] = defaultdict(list)  # by the ancestor's node
-        self.steps: dict[str, list[tuple[Watch, bool]]] = defaultdict(list)  # by node on the way; is it the last?
+        self.steps: dict[str, list[tuple[Watch, bool]]] = defaultdict(
+            list
+        )  # by node on the way; is it the last?
 
     def watch(self, group: GroupStation, ancestor: str, path: Sequence[str]) -> None:
         """`path`: the row-wise nodes from the ancestor's first descendant to the group's input."""
@@ -116,7 +118,9 @@ class GroupStation(Station):
         members = await asyncio.to_thread(self.store.members, source.node.name, self.by)
         before = await asyncio.to_thread(self.store.parent_revs, self.node.name, self.static)
         revs = {scope: group_rev(revs) for scope, revs in members.items()}
-        changed = [scope for scope, rev in revs.items() if scope not in self.closed and before.get(scope) != rev]
+        changed = [
+            scope for scope, rev in revs.items() if scope not in self.closed and before.get(scope) != rev
+        ]
         for at in range(0, len(changed), TOGETHER):
             await self.close(changed[at : at + TOGETHER])
         gone = [scope for scope in before if scope not in revs]

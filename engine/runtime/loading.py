@@ -22,11 +22,17 @@ def find(graph: str, root: Path) -> Path:
         raise GraphMissing(f"{graph} is a link that leads nowhere", "give the path of the graph itself")
     if (root / given).is_dir():
         raise GraphMissing(f"{graph} is a folder, not a graph", "name a .atk file in it")
-    own = [str(path.relative_to(root)) for folder in (root, root / "graphs") for path in sorted(folder.glob("*.atk"))]
+    own = [
+        str(path.relative_to(root))
+        for folder in (root, root / "graphs")
+        for path in sorted(folder.glob("*.atk"))
+    ]
     near = difflib.get_close_matches(graph, [*own, *shipped], n=1, cutoff=0.5)
     raise GraphMissing(
         f"no graph {graph}",
-        f"did you mean {near[0]}?" if near else f"give the path of a .atk file, or one of the shipped graphs: {', '.join(shipped)}",
+        f"did you mean {near[0]}?"
+        if near
+        else f"give the path of a .atk file, or one of the shipped graphs: {', '.join(shipped)}",
     )
 
 

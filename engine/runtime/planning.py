@@ -50,7 +50,12 @@ class Guesses:
     def line(self, station: Station) -> NodePlan:
         node, progress = station.node, station.progress
         unknown = sum(self.coming[one.node.name] for one in station.upstream)
-        calls, tokens_in, tokens_out, cost = progress.calls, progress.tokens_in, progress.tokens_out, progress.cost
+        calls, tokens_in, tokens_out, cost = (
+            progress.calls,
+            progress.tokens_in,
+            progress.tokens_out,
+            progress.cost,
+        )
         asks = models_of(node, station.kind)
         if asks and unknown:
             more, each_in, each_out, price = self.calls_for(station, unknown)
@@ -62,12 +67,18 @@ class Guesses:
         rows = round(progress.rows + self.coming[node.name])
         model = self.engine.program.models[asks[0]] if asks else None
         return NodePlan(
-            name=node.name, kind=node.kind, mark=self.mark(station), rows=rows,
-            cached=progress.cached if asks else None, to_call=calls if asks else None,
-            tokens=(tokens_in, tokens_out) if asks else None, cost=cost if asks else None,
+            name=node.name,
+            kind=node.kind,
+            mark=self.mark(station),
+            rows=rows,
+            cached=progress.cached if asks else None,
+            to_call=calls if asks else None,
+            tokens=(tokens_in, tokens_out) if asks else None,
+            cost=cost if asks else None,
             estimated=bool(unknown) if asks else station.estimated,
             rows_estimated=bool(unknown or station.missing or station.estimated),
-            why=self.why(station), model=f"{model.name} ({model.model})" if model else None,
+            why=self.why(station),
+            model=f"{model.name} ({model.model})" if model else None,
         )
 
     def rows_to_come(self, station: Station, unknown: float) -> float:
@@ -99,7 +110,10 @@ class Guesses:
             tokens_in = station.progress.tokens_in / station.progress.calls
             tokens_out = station.progress.tokens_out / station.progress.calls
         else:
-            votes, quorum = getattr(station.node.settings, "votes", 1), getattr(station.node.settings, "quorum", 0.5)
+            votes, quorum = (
+                getattr(station.node.settings, "votes", 1),
+                getattr(station.node.settings, "quorum", 0.5),
+            )
             each = float(min(votes, math.floor(votes * quorum) + 1))
             tokens_in, tokens_out = self.tokens_in(station.node), float(reply_tokens(station.node.result))
         price = self.engine.program.models[models_of(station.node, station.kind)[0]].price
@@ -126,7 +140,9 @@ class Guesses:
                 cursor = self.engine.store.cursor()
                 try:
                     view = self.engine.store.view(owner)
-                    found = cursor.execute(f'SELECT avg(length("{column}"::VARCHAR)) FROM {view}').fetchall()[0][0]
+                    found = cursor.execute(f'SELECT avg(length("{column}"::VARCHAR)) FROM {view}').fetchall()[
+                        0
+                    ][0]
                 finally:
                     cursor.close()
             self.lengths[owner, column] = float(found) if found is not None else float(COLUMN_CHARACTERS)
@@ -148,7 +164,8 @@ class Guesses:
         if mark == "~":
             return f"{', '.join(station.edited()) or 'its own part'} changed"
         changed = [
-            one.node.name for one in station.upstream
+            one.node.name
+            for one in station.upstream
             if one.result != "unchanged" and (one.changed or one.estimated or one.missing)
         ]
         if changed:
@@ -157,7 +174,11 @@ class Guesses:
             return "what it reads changed"
         if station.info.get("retry"):
             return f"{station.info['retry']} rows to try again"
-        return "was not finished" if station.state is not None and not station.state.complete else "its input changed"
+        return (
+            "was not finished"
+            if station.state is not None and not station.state.complete
+            else "its input changed"
+        )
 
 
 def reply_tokens(kind: Type | None) -> int:
@@ -179,4 +200,3 @@ def _field_tokens(kind: Type) -> int:
             return sum(_field_tokens(entry.type) for entry in fields)
         case _:
             return TEXT_TOKENS if getattr(kind, "name", "") == "str" else 4
-

@@ -55,7 +55,8 @@ def _columns(program: Program, options: Options, node: Node, row: str) -> dict[s
             if found:
                 names = ", ".join(f'"{column}"' for column in source.columns)
                 result = reader.sql(
-                    f"SELECT {names} FROM {quoted(source.name)} WHERE \"{source.id_column}\" = '{found[0][0]}'"
+                    f"SELECT {names} FROM {quoted(source.name)} "
+                    f"WHERE \"{source.id_column}\" = '{found[0][0]}'"
                 )
                 return dict(zip(source.columns, result.rows[0], strict=True))
     raise KindError(

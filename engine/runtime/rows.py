@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.kinds.base import KindError, Made, Outcome, Row, RowKind
@@ -33,10 +34,16 @@ class RowContext(NodeContext):
         super().__init__(station)
         self.lets, self.rows_station, self.prepared = lets, station, station.prepared
 
-    async def ask(self, model: str, request: Request, row: Row, role: str, attempt: int) -> tuple[Reply, bytes]:
-        return await self.engine.calls.ask(self.rows_station.progress, model, request, row, role, attempt, self.rows_station.depth)
+    async def ask(
+        self, model: str, request: Request, row: Row, role: str, attempt: int
+    ) -> tuple[Reply, bytes]:
+        return await self.engine.calls.ask(
+            self.rows_station.progress, model, request, row, role, attempt, self.rows_station.depth
+        )
 
-    async def hold(self, clauses: Sequence[Clause], rows: Sequence[Mapping[str, Any]]) -> list[list[str | None]]:
+    async def hold(
+        self, clauses: Sequence[Clause], rows: Sequence[Mapping[str, Any]]
+    ) -> list[list[str | None]]:
         return await held(self.engine.gates, clauses, rows, self.rows_station.types)
 
     async def evaluate(self, clauses: Sequence[Clause], row: Row) -> list[Any]:
@@ -93,7 +100,7 @@ class RowStation(Station):
         if not finished:
             raise Stopping(self.progress.reason or "its input did not finish")
         if not self.estimated:
-            ended = self.store.kill_orphans(self.node.name, source.node.name)
+            ended: Future[Any] = self.store.kill_orphans(self.node.name, source.node.name)
             self.changed = bool(await asyncio.wrap_future(ended)) or self.changed
         self.info["retry"] = self.retry_left
         self.remember_figures()
@@ -121,7 +128,10 @@ class RowStation(Station):
             return False
         while not source.finished.is_set() and not self.inbox.rows and not self.inbox.closed:
             self.inbox.filled.clear()
-            waiting = [asyncio.create_task(source.finished.wait()), asyncio.create_task(self.inbox.filled.wait())]
+            waiting = [
+                asyncio.create_task(source.finished.wait()),
+                asyncio.create_task(self.inbox.filled.wait()),
+            ]
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in waiting:
                 task.cancel()
@@ -149,7 +159,11 @@ class RowStation(Station):
         ranked = sorted(ids, key=lambda row_id: fingerprint(self.engine.seed, row_id))
         chosen = set(ranked[: int(self.node.settings.sample)])  # type: ignore[attr-defined]
         stale = await asyncio.to_thread(self.store.parents, self.node.name)
-        wrong = [row_id for row_id, (parent, status) in stale.items() if (status == "skipped") == (parent in chosen)]
+        wrong = [
+            row_id
+            for row_id, (parent, status) in stale.items()
+            if (status == "skipped") == (parent in chosen)
+        ]
         if wrong:
             self.store.kill(self.node.name, wrong)
             await self.store.flush()
@@ -190,7 +204,9 @@ class RowStation(Station):
             return [(row, {}, None) for row in rows]
         lets: list[dict[str, Any]] = [{} for _ in rows]
         for clause in self.lets_at_work:  # in order: a `let` may read those before it
-            needed = {name: self.types_before[name] for name in sorted(clause.reads) if name in self.types_before}
+            needed = {
+                name: self.types_before[name] for name in sorted(clause.reads) if name in self.types_before
+            }
             seen = [{**row.columns, **own} for row, own in zip(rows, lets, strict=True)]
             values = await self.engine.gates.values([clause.sql], seen, needed)
             for own, (value,) in zip(lets, values, strict=True):
@@ -218,7 +234,9 @@ class RowStation(Station):
         if self.cached_columns is None:
             reads = self.kind.reads(self.node)
             self.cached_columns = tuple(sorted(row.columns if reads is None else reads & row.columns.keys()))
-        return fingerprint(self.static, [row.columns[name] for name in self.cached_columns], list(lets.values()))
+        return fingerprint(
+            self.static, [row.columns[name] for name in self.cached_columns], list(lets.values())
+        )
 
     # -- rows out -----------------------------------------------------------------------------------
 
@@ -252,7 +270,12 @@ class RowStation(Station):
         written, children = [], []
         for place, item in enumerate(made):
             stored, child = self.stored(
-                item, row, place, key=key, retry=outcome.retry, asked=outcome.asked,
+                item,
+                row,
+                place,
+                key=key,
+                retry=outcome.retry,
+                asked=outcome.asked,
                 calls=outcome.calls,
             )
             written.append(stored)
@@ -283,8 +306,8 @@ class RowStation(Station):
             if self.decided_by_work <= FIRST and failed > FIRST / 2:
                 reason, often = self.failures.most_common(1)[0]
                 self.fail_node(
-                    f"`{self.node.name}` stopped itself: {failed} of its first {self.decided_by_work} rows failed, "
-                    f"{often} of them so: {reason}",
+                    f"`{self.node.name}` stopped itself: {failed} of its first {self.decided_by_work} rows "
+                    f"failed, {often} of them so: {reason}",
                     f"look at them with `atk show {self.node.name} --failed`; the next run goes on from here",
                 )
 
@@ -316,7 +339,8 @@ def remembered(rows: Sequence[PastRow]) -> Outcome:
     """An outcome that was worked out before, for another row or an earlier version of this one."""
     return Outcome(
         [Made(dict(row.own), row.status, row.reason) for row in sorted(rows, key=lambda row: row.place)],
-        calls=list(rows[0].calls), asked=rows[0].asked,
+        calls=list(rows[0].calls),
+        asked=rows[0].asked,
     )
 
 

@@ -44,8 +44,12 @@ def static_of(parts: Mapping[str, str]) -> bytes:
 def model_identity(spec: ModelSpec) -> dict[str, Any]:
     """What of a model can change a reply."""
     return {
-        "provider": spec.provider, "model": spec.model, "base_url": spec.base_url,
-        "sampling": dict(spec.sampling), "options": dict(spec.options), "structured": spec.structured,
+        "provider": spec.provider,
+        "model": spec.model,
+        "base_url": spec.base_url,
+        "sampling": dict(spec.sampling),
+        "options": dict(spec.options),
+        "structured": spec.structured,
     }
 
 

@@ -64,10 +64,15 @@ class Station:
         if not self.same or self.state is None or self.info.get("retry"):
             return False
         done = self.state.complete_run
-        return all(
-            station.result in ("unchanged", "done") and not station.estimated and station.changed_run <= done
-            for station in self.upstream
-        ) and self.inputs_are_the_same()
+        return (
+            all(
+                station.result in ("unchanged", "done")
+                and not station.estimated
+                and station.changed_run <= done
+                for station in self.upstream
+            )
+            and self.inputs_are_the_same()
+        )
 
     def inputs_are_the_same(self) -> bool:
         return self.info.get("inputs") == [station.node.name for station in self.upstream]
@@ -172,11 +177,15 @@ class Station:
         """Wait for every input; False (with the reason noted) where one did not come to its end."""
         for station in self.upstream:
             await station.finished.wait()
-        broken = [station.node.name for station in self.upstream if station.result not in ("done", "unchanged")]
+        broken = [
+            station.node.name for station in self.upstream if station.result not in ("done", "unchanged")
+        ]
         if broken:
             self.progress.reason = f"`{broken[0]}` did not finish"
             return False
-        self.estimated = self.estimated or any(station.estimated or station.missing for station in self.upstream)
+        self.estimated = self.estimated or any(
+            station.estimated or station.missing for station in self.upstream
+        )
         return True
 
     # -- rows ------------------------------------------------------------------------------------
@@ -200,8 +209,15 @@ class Station:
         rev = fingerprint(lineage.rev if lineage else self.revs_of(ids), made.fate, made.reason, own)
         more.setdefault("parent_rev", lineage.rev if lineage else None)
         stored = Stored(
-            id=row_id, rev=rev, parent=lineage.id if lineage else None, place=place,
-            status=made.fate, reason=made.reason, ids=ids, own=own, static=self.static,
+            id=row_id,
+            rev=rev,
+            parent=lineage.id if lineage else None,
+            place=place,
+            status=made.fate,
+            reason=made.reason,
+            ids=ids,
+            own=own,
+            static=self.static,
             **more,
         )
         if made.fate != "ok":

@@ -110,7 +110,10 @@ def _strings(values: list[bytes | str | None]) -> pa.Array:
 
     try:
         return pa.array(values, pa.string())
-    except (UnicodeEncodeError, pa.ArrowException):  # seldom: looking at each first costs as much as all the rest
+    except (
+        UnicodeEncodeError,
+        pa.ArrowException,
+    ):  # seldom: looking at each first costs as much as all the rest
         return pa.array([_text(value) for value in values], pa.string())
 
 
