@@ -88,12 +88,13 @@ def pinned(path: Path) -> list[str]:
 
 def main() -> None:
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    core = project["dependencies"]
-    extras = [item for extra in project["optional-dependencies"].values() for item in extra]
+    optional = project["optional-dependencies"]
+    run = [*project["dependencies"], *optional["editor"]]  # light, and `atk lsp` should need no second set-up
+    extras = [item for extra in optional.values() for item in extra]
     held = pinned(HERE / "test.txt") if "--keep" in sys.argv[1:] else list(HELD)
-    test = resolve([*core, *extras], held)
+    test = resolve([*run, *extras], held)
     write(HERE / "test.txt", test, first="torch")
-    write(HERE / "run.txt", resolve(core, [f"{name}=={version}" for name, version in test.items()]))
+    write(HERE / "run.txt", resolve(run, [f"{name}=={version}" for name, version in test.items()]))
 
 
 if __name__ == "__main__":
