@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from engine.runtime import execute, load
 from engine.runtime.engine import Options
+from engine.store import open_reader
+from engine.store.lineage import why
 from tests.project import Project
 
 MANUALS = Path(__file__).parent / "data" / "manuals"
@@ -104,6 +107,31 @@ def test_no_document_is_on_both_sides(run: Run) -> None:
     assert run.rows(
         "SELECT max(n) FROM (SELECT count(DISTINCT split) AS n FROM sft GROUP BY documents_id)"
     ) == [(1,)]
+
+
+def test_every_row_of_the_set_leads_to_its_prompts_judges_and_page(run: Run) -> None:
+    """Through a `gather` too: a conversation of several turns tells the way of each question in it."""
+    ids = run.rows(
+        "(SELECT sft_id, len(messages) // 2 FROM sft WHERE len(messages) > 3 ORDER BY ALL LIMIT 3) UNION ALL"
+        " (SELECT sft_id, 1 FROM sft WHERE len(messages) = 3 ORDER BY ALL LIMIT 3)"
+    )
+    with contextlib.closing(open_reader(run.options.store, "factual")) as reader:
+        for row, turns in ids:
+            steps = why(reader, "sft", str(row))
+            names = [step.node for step in steps]
+            assert names[-1] == "documents"
+            gathered = [step.collected for step in steps if step.node == "turns"]
+            ways = [list(way) for way in gathered[0]] if gathered else [steps]
+            assert len(ways) == turns
+            for way in ways:
+                told = {step.node: step for step in way}
+                assert {"checked", "drafted", "worthy"} <= told.keys()
+                assert told["drafted"].columns["question"].endswith("?")
+                assert all(told[name].calls[0].reply for name in ("checked", "drafted", "worthy"))
+            for step in steps:
+                if step.node == "turns":
+                    listed = [turn["question"] for turn in step.columns["turns"]]
+                    assert listed == [way[2].columns["question"] for way in ways]
 
 
 def test_second_run_does_nothing_and_leaves_files_alone(run: Run) -> None:

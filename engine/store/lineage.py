@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -58,13 +58,16 @@ class Step:
     reason: str | None
     columns: dict[str, Any]
     calls: list[CallStep]
+    collected: list[list[Step]] = field(default_factory=list)
+    """Of a `gather`: the rows in its list, each with its own way back, as far as they have one alone."""
 
 
 def why(reader: Reader, node: str, row: str) -> list[Step]:
     """The steps from a row back to its document, the row itself first.
 
     `row` is an id or its beginning (at least four digits); rejected and failed rows are found too.
-    Where a node works on a whole table, the ids that its row carries lead on.
+    Where a node works on a whole table, the ids that its row carries lead on. A row of a `gather`
+    has many rows behind it: they are its step's `collected`, in the order of their lineage.
 
     Raises `StoreError` for an unknown node, no such row, or more than one.
     """
@@ -72,16 +75,40 @@ def why(reader: Reader, node: str, row: str) -> list[Step]:
         description = reader.description
         spec = description.real(node)
         first = _find(reader, description, spec, node, row)
-        steps = [_step(reader, spec, first)]
-        for ancestor in spec.ancestors:
-            above = description.real(ancestor)
-            above_id = first[id_column(ancestor)]
-            if above_id is None or description.spec(ancestor).passes is not None:
-                continue
-            found = _rows(reader, above, f"_id = '{above_id}'", 1)
-            if found:
-                steps.append(_step(reader, above, found[0]))
-        return steps
+        return [step for step, _ in _way(reader, description, spec, first, frozenset())]
+
+
+def _way(
+    reader: Reader, description: Description, spec: TableSpec, row: dict[str, Any], told: frozenset[str]
+) -> list[tuple[Step, int]]:
+    """The steps from a row back, each with its row's place; nodes in `told` are left to whoever asks."""
+    steps = [(_step(reader, description, spec, row), row["_place"])]
+    for ancestor in spec.ancestors:
+        above_id = row[id_column(ancestor)]
+        if above_id is None or ancestor in told or description.spec(ancestor).passes is not None:
+            continue
+        above = description.real(ancestor)
+        found = _rows(reader, above, f"_id = '{above_id}'", 1)
+        if found:
+            steps.append((_step(reader, description, above, found[0]), found[0]["_place"]))
+    return steps
+
+
+def _collected(
+    reader: Reader, description: Description, spec: TableSpec, row: dict[str, Any]
+) -> list[list[Step]]:
+    """The rows that a `gather` put into this one, each with its way back to the ancestor they share."""
+    if spec.kind != "gather":
+        return []
+    source, shared = description.real(spec.inputs[0]), spec.ancestors[0]
+    members = reader.sql(
+        f"SELECT * FROM {_table(source)} WHERE {quote(id_column(shared))} = '{row[id_column(shared)]}'"
+        " AND _status = 'ok' AND _died IS NULL"
+    ).dicts()
+    told = frozenset(spec.ancestors)
+    ways = [_way(reader, description, source, member, told) for member in members]
+    ways.sort(key=lambda way: [place for _, place in reversed(way)])
+    return [[step for step, _ in way] for way in ways]
 
 
 def _find(reader: Reader, description: Description, spec: TableSpec, node: str, row: str) -> dict[str, Any]:
@@ -115,14 +142,17 @@ def _find(reader: Reader, description: Description, spec: TableSpec, node: str, 
 
 def _rows(reader: Reader, spec: TableSpec, condition: str, limit: int) -> list[dict[str, Any]]:
     """Rows of the narrow table, live ones first, then the newest."""
-    table = f"{SCHEMA}.{quote(table_name(spec.graph, spec.node))}"
     return reader.sql(
-        f"SELECT * FROM {table} WHERE {condition} ORDER BY _died IS NOT NULL, _born DESC, rowid DESC"
+        f"SELECT * FROM {_table(spec)} WHERE {condition} ORDER BY _died IS NOT NULL, _born DESC, rowid DESC"
         f" LIMIT {limit}"
     ).dicts()
 
 
-def _step(reader: Reader, spec: TableSpec, row: dict[str, Any]) -> Step:
+def _table(spec: TableSpec) -> str:
+    return f"{SCHEMA}.{quote(table_name(spec.graph, spec.node))}"
+
+
+def _step(reader: Reader, description: Description, spec: TableSpec, row: dict[str, Any]) -> Step:
     return Step(
         node=spec.node,
         kind=spec.kind,
@@ -131,6 +161,7 @@ def _step(reader: Reader, spec: TableSpec, row: dict[str, Any]) -> Step:
         reason=row["_reason"],
         columns={name: row[name] for name in spec.own},
         calls=_calls(reader, row["_calls"] or []),
+        collected=_collected(reader, description, spec, row),
     )
 
 
