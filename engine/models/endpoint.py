@@ -10,19 +10,18 @@ import base64
 import ssl
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib import request
 
 import aiohttp
 from yarl import URL
 
 from engine.language.program import ModelSpec
+from engine.models.connections import KEEP_ALIVE, Answer, Connections
 from engine.models.faults import Failure
 from engine.models.limits import Limits
 
 CONNECT_TIMEOUT = 10.0  # seconds
 LIST_TIMEOUT = 5.0  # seconds, for the list of models, which only makes a message better
-KEEP_ALIVE = 60.0  # seconds
 FILES_BESIDE = 512  # open files that are not connections: the store, documents, the process's own
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -33,15 +32,6 @@ class NoKey(Exception):
     def __init__(self, failure: Failure):
         super().__init__(failure.message)
         self.failure = failure
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back: the status, the headers, the body with the key blanked out."""
-
-    status: int
-    headers: Mapping[str, str]
-    payload: bytes
 
 
 def normalised(base_url: str) -> URL:
@@ -74,38 +64,74 @@ class Endpoint:
         self._environment = environment
         self._login = (base.user, base.password or "") if base.user else None
         self._session: aiohttp.ClientSession | None = None
+        self._connections: Connections | None = None
+        self._proxy = proxy_of(self.url, environment)
+        self._headers: dict[str, str] | None = None
         self._hidden: tuple[bytes, ...] = ()
         self._hidden_always: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
         return f"Endpoint({self.url})"
 
-    async def post(self, payload: bytes, patience: aiohttp.ClientTimeout) -> Answer:
-        """Send a request for a completion. Raises what aiohttp raises, and `NoKey`."""
+    async def post(self, payload: bytes, patience: float) -> Answer:
+        """Send a request for a completion; `patience` is seconds for all of it.
+
+        Raises `NoKey`, and what aiohttp and `Connections.post` raise.
+        """
+        if self._proxy is None:
+            connections = self._connections or self._connect()
+            answer = await connections.post(payload, patience)
+            return self._blanked(answer) if self._hidden_always or answer.status != 200 else answer
+        limits = aiohttp.ClientTimeout(total=patience, sock_connect=min(CONNECT_TIMEOUT, patience))
         session = self._session or self._open()
-        async with session.post(self.chat, data=payload, timeout=patience, allow_redirects=False) as answer:
-            content = await answer.read()
-            return Answer(answer.status, answer.headers, self._blank(content, answer.status))
+        async with session.post(self.chat, data=payload, timeout=limits, allow_redirects=False) as came:
+            return self._blanked(Answer(came.status, came.headers, await came.read()))
 
     async def get_models(self) -> Answer:
         """Ask for the list of models. Raises what aiohttp raises, and `NoKey`."""
         session = self._session or self._open()
         patience = aiohttp.ClientTimeout(total=LIST_TIMEOUT)
-        async with session.get(self.models, timeout=patience, allow_redirects=False) as answer:
-            content = await answer.read()
-            return Answer(answer.status, answer.headers, self._blank(content, answer.status))
+        async with session.get(self.models, timeout=patience, allow_redirects=False) as came:
+            return self._blanked(Answer(came.status, came.headers, await came.read()))
 
     async def close(self) -> None:
         """One user less; the last one closes the connections."""
         self.users -= 1
-        if self.users <= 0 and self._session is not None:
-            session, self._session = self._session, None
+        if self.users > 0:
+            return
+        session, self._session = self._session, None
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            await connections.close()
+        if session is not None:
             await session.close()
 
     def _under(self, path: str) -> URL:
         return self.url.with_path(f"{self.url.path.rstrip('/')}/{path}").with_query(self.url.query)
 
+    def _connect(self) -> Connections:
+        context = certificates() if self.url.scheme == "https" else None
+        headers = self._sent_headers()
+        self._connections = Connections(self.chat, headers, CONNECT_TIMEOUT, context)
+        return self._connections
+
     def _open(self) -> aiohttp.ClientSession:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                keepalive_timeout=KEEP_ALIVE,
+                ssl=certificates() if self.url.scheme == "https" else True,
+            ),
+            headers=self._sent_headers(),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=self._proxy,
+        )
+        return self._session
+
+    def _sent_headers(self) -> dict[str, str]:
+        """The headers of every request, the key among them."""
+        if self._headers is not None:
+            return self._headers
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "atk"}
         hidden: list[str] = []
         if self._spec.secret is not None:
@@ -121,17 +147,8 @@ class Endpoint:
         self._hidden = tuple(word.encode() for word in hidden if len(word) >= 4)
         self._hidden_always = tuple(word for word in self._hidden if len(word) >= 16)
         raise_file_limit(self._spec.parallel + FILES_BESIDE)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,
-                keepalive_timeout=KEEP_ALIVE,
-                ssl=certificates() if self.url.scheme == "https" else True,
-            ),
-            headers=headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            proxy=proxy_of(self.url, self._environment),
-        )
-        return self._session
+        self._headers = headers
+        return headers
 
     def _key(self, name: str) -> str:
         key = self._environment.get(name, "").strip()
@@ -143,11 +160,13 @@ class Endpoint:
             raise NoKey(Failure("authentication", message))
         return key
 
-    def _blank(self, payload: bytes, status: int) -> bytes:
-        for word in self._hidden_always if status == 200 else self._hidden:
+    def _blanked(self, answer: Answer) -> Answer:
+        """The answer without the key, should the endpoint repeat it."""
+        payload = answer.payload
+        for word in self._hidden_always if answer.status == 200 else self._hidden:
             if word in payload:
                 payload = payload.replace(word, b"***")
-        return payload
+        return answer if payload is answer.payload else Answer(answer.status, answer.headers, payload)
 
 
 def proxy_of(url: URL, environment: Mapping[str, str]) -> str | None:

@@ -10,6 +10,7 @@ import email.utils
 import math
 import random
 import re
+import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ import orjson
 
 from engine.language.program import ModelSpec
 from engine.models.base import Fault
+from engine.models.connections import NotConnected
 
 LONGEST_WAIT = 300.0  # seconds; an endpoint that asks for more is not waited for
 LIMITED_FOR = 900.0  # seconds that one call may spend on being told to slow down
@@ -161,10 +163,10 @@ def from_exception(problem: Exception, spec: ModelSpec, host: str) -> Failure:
     match problem:
         case aiohttp.ClientConnectorCertificateError() | ssl.SSLCertVerificationError():
             return Failure("transport", f"the certificate of {host} is not trusted: {_line(str(problem))}")
-        case aiohttp.ClientConnectorSSLError():
+        case aiohttp.ClientConnectorSSLError() | ssl.SSLError():
             mend = "is base_url https where it should be http?"
             return Failure("transport", f"{host} does not speak TLS as expected: {mend}")
-        case aiohttp.ClientConnectorDNSError():
+        case aiohttp.ClientConnectorDNSError() | socket.gaierror():
             mend = "is base_url right, is there a network?"
             return Failure("transport", f"the name {host} is not known: {mend}", retry=True)
         case aiohttp.ConnectionTimeoutError():
@@ -176,8 +178,8 @@ def from_exception(problem: Exception, spec: ModelSpec, host: str) -> Failure:
             return Failure("transport", f"the proxy does not reach {host}: {said}")
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
             return Failure("model", f'base_url of model {spec.name} is no address: "{spec.base_url}"')
-        case ConnectionRefusedError() | aiohttp.ClientConnectorError():
-            reason = getattr(problem, "os_error", problem)
+        case NotConnected() | aiohttp.ClientConnectorError():
+            reason = problem.reason if isinstance(problem, NotConnected) else problem.os_error
             return Failure(
                 "transport",
                 f"cannot connect to {host}: {_reason(reason)}. Is the server running, is base_url right?",

@@ -19,7 +19,7 @@ import aiohttp
 from engine.language.program import ModelSpec
 from engine.models import tokens
 from engine.models.base import Reply, Request
-from engine.models.endpoint import CONNECT_TIMEOUT, Endpoint, NoKey, normalised
+from engine.models.endpoint import Endpoint, NoKey, normalised
 from engine.models.faults import Failure, Retries, from_answer, from_exception
 from engine.models.limits import Broken, Limits, Outcome, Place
 from engine.models.wire import Wire, model_names
@@ -42,9 +42,6 @@ class OpenAI:
         # Credentials in an address stay in the endpoint: what is kept of a call must show none.
         self.spec = dataclasses.replace(spec, base_url=str(normalised(spec.base_url or "")))
         self._wire = Wire(self.spec, str(self.endpoint.url))
-        self._timeout = aiohttp.ClientTimeout(
-            total=spec.timeout, sock_connect=min(CONNECT_TIMEOUT, spec.timeout)
-        )
         self._names: asyncio.Task[list[str]] | None = None
 
     def __repr__(self) -> str:
@@ -137,7 +134,7 @@ class OpenAI:
         host = self.endpoint.host
         body = self._wire.body(request, with_schema)
         try:
-            answer = await self.endpoint.post(body, self._timeout)
+            answer = await self.endpoint.post(body, self.spec.timeout)
         except NoKey as missing:
             return missing.failure
         except (aiohttp.ClientError, OSError, ValueError) as problem:
