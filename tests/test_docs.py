@@ -2,10 +2,14 @@
 
 Conventions. A fenced block marked `atk` is a whole graph and must check without an error; `atk more`
 goes on from the blocks before it, back to the last `atk`, and is checked with them; `atk fragment`
-must parse. A `python` block must compile, one marked `python run` is executed; one that begins with
-a comment that is a path is that file, for the graphs of its page. A block marked `sh run` is
-executed, the blocks of one page in order and in one folder, with the stand-in; one marked `sh` is
-shown only.
+must parse. What `check` has to say of a block marked `atk error` is, to the letter, the `text error`
+block after it. A `python` block must compile, one marked `python run` is executed; one that begins
+with a comment that is a path is that file, for the graphs of its page.
+
+A block marked `sh run` is executed, the blocks of one page in order and in one folder, with the
+stand-in; one marked `sh` is shown only. A `text output` block after it is what it printed, with
+numbers of seconds as `…`. A mark that ends in a file's name (`atk first.atk`, `markdown
+prompts/judge.md`) writes that file there; with `more`, its text is added.
 """
 
 from __future__ import annotations
@@ -22,10 +26,16 @@ import pytest
 
 from engine.kinds import registry
 from engine.language import check
+from engine.language.diagnostics import render
+from engine.language.program import Program
 
 HOUSE = Path(__file__).parents[1]
 PAGES = [HOUSE / "README.md", *sorted((HOUSE / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
+
+
+FILE = re.compile(r"(.+) ([\w/-]+\.\w+)")
+SECONDS = re.compile(r"\b\d+(\.\d+)? s\b")
 
 
 class Block(NamedTuple):
@@ -33,6 +43,7 @@ class Block(NamedTuple):
     line: int
     mark: str
     text: str
+    file: str | None  # the file that it is, or is a part of
 
     def __str__(self) -> str:
         return f"{self.page.name}:{self.line}"
@@ -40,10 +51,12 @@ class Block(NamedTuple):
 
 def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
-    return [
-        Block(page, text.count("\n", 0, match.start()) + 1, match[1].strip(), match[2])
-        for match in FENCE.finditer(text)
-    ]
+    found = []
+    for match in FENCE.finditer(text):
+        named = FILE.fullmatch(match[1].strip())
+        mark, file = (named[1], named[2]) if named else (match[1].strip(), None)
+        found.append(Block(page, text.count("\n", 0, match.start()) + 1, mark, match[2], file))
+    return found
 
 
 EVERY = [block for page in PAGES for block in blocks(page)]
@@ -56,6 +69,8 @@ def marked(*marks: str) -> list[Block]:
 
 def whole(block: Block) -> str:
     """The graph that a block ends: itself, and for `atk more` those it goes on from."""
+    if block.mark == "atk error":
+        return block.text
     before = [other for other in blocks(block.page) if other.line <= block.line]
     pieces: list[str] = []
     for other in before:
@@ -67,17 +82,29 @@ def whole(block: Block) -> str:
 
 
 def complaints(block: Block, folder: Path) -> list[str]:
-    """What `check` has to say about a block, in a folder that holds the page's Python files."""
+    """What `check` has to say about a block, in a folder that holds the files of its page."""
+    return [f"{found.code}: {found.message}" for found in checked(block, folder).diagnostics]
+
+
+def checked(block: Block, folder: Path) -> Program:
     for other in blocks(block.page):
         if other.mark == "python" and (named := re.match(r"# (\w+/\w+\.py)\n", other.text)):
             (folder / named[1]).parent.mkdir(exist_ok=True)
             (folder / named[1]).write_text(other.text, encoding="utf-8")
+        if other.file is not None and other.page == block.page:
+            write(other, folder)
     path = folder / "page.atk"
     path.write_text(whole(block), encoding="utf-8")
-    program = check(
-        path, registry(), environment={}, root=folder, prompts=[HOUSE / "prompts"], graphs=[HOUSE / "graphs"]
-    )
-    return [f"{found.code}: {found.message}" for found in program.diagnostics]
+    prompts = [folder / "prompts", HOUSE / "prompts"]
+    return check(path, registry(), environment={}, root=folder, prompts=prompts, graphs=[HOUSE / "graphs"])
+
+
+def write(block: Block, folder: Path) -> None:
+    """Make the file that a block is, or add to it."""
+    path = folder / str(block.file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a" if block.mark.endswith(" more") else "w", encoding="utf-8") as file:
+        file.write(block.text)
 
 
 # -- graphs ---------------------------------------------------------------------------
@@ -95,9 +122,27 @@ def test_fragments_parse(block: Block) -> None:
     assert parse(block.text).errors == ()
 
 
+@pytest.mark.parametrize("block", marked("atk error"), ids=str)
+def test_mistakes_are_told_as_shown(block: Block, tmp_path: Path) -> None:
+    shown = next(other for other in blocks(block.page) if other.line > block.line)
+    assert shown.mark == "text error"
+    assert "\n\n".join(map(render, checked(block, tmp_path).diagnostics)) == shown.text.rstrip("\n")
+
+
 def test_marks_are_known() -> None:
-    known = {"", "atk", "atk more", "atk fragment", "sh", "sh run", "python", "python run", "sql"}
-    known |= {"text", "mermaid"}
+    known = {
+        "",
+        "atk",
+        "atk more",
+        "atk fragment",
+        "atk error",
+        "sh",
+        "sh run",
+        "python",
+        "python run",
+        "sql",
+    }
+    known |= {"text", "text error", "text output", "markdown", "mermaid"}
     assert {block.mark for block in EVERY} <= known
 
 
@@ -237,7 +282,7 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ATK_", "OPENAI_"))}
     return subprocess.run(
         ["sh", "-eu", "-c", script], cwd=folder, capture_output=True, text=True, timeout=120, check=False,
-        env={**kept, "PYTHONPATH": str(HOUSE), "NO_COLOR": "1"},
+        env={**kept, "PYTHONPATH": str(HOUSE), "NO_COLOR": "1", "PATH": f"{folder}/bin:{os.environ['PATH']}"},
     )  # fmt: skip
 
 
@@ -272,9 +317,15 @@ def test_python_runs(block: Block, tmp_path: Path) -> None:
 )
 def test_commands_run(page: Path, tmp_path: Path) -> None:
     folder = workplace(tmp_path)
+    said = ""
     for block in blocks(page):
-        if block.mark == "sh run":
+        if block.file is not None:
+            write(block, folder)
+        elif block.mark == "text output":
+            assert SECONDS.sub("… s", said) == block.text, str(block)
+        elif block.mark == "sh run":
             done = shell(block.text, folder)
+            said = done.stdout
             assert done.returncode == 0, f"{block}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
             assert "Traceback" not in done.stderr
-            assert done.stdout.strip() or "mv " in block.text or "sed " in block.text, f"{block} says nothing"
+            assert said.strip() or "mv " in block.text or "sed " in block.text, f"{block} says nothing"

@@ -48,7 +48,7 @@ class PromptSettings(Sampling):
     template: Annotated[str, Role.TEMPLATE] = Field(
         description="The prompt file under `prompts/`, without `.md`."
     )
-    model: Annotated[str, Role.MODEL] = Field(description="The model that is asked.")
+    model: Annotated[str, Role.MODEL] = Field("default", description="The model that is asked.")
     when: Annotated[bool, Role.WHEN] = Field(
         True, description="False: the node is left out, rows pass untouched."
     )

@@ -97,7 +97,7 @@ ATK104 unknown setting
 ATK105 a setting is missing
   The kind or graph cannot do without it.
 
-      prompt worthy from passages -> Verdict { template = "judge" }    # needs `model`
+      prompt worthy from passages -> Verdict { model = small }    # needs `template`
 ATK106 unknown model
   A model is a `model` block of this file, one of an imported file (`factual.large`), or
   `default`. A model cannot copy itself.

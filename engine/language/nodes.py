@@ -24,7 +24,7 @@ from engine.language.link import Linked, parameters_in_force
 from engine.language.meanings import Meanings, Surroundings
 from engine.language.program import Column, Node, Section
 from engine.language.queries import bound
-from engine.language.settings import Filled, fill, roles
+from engine.language.settings import Filled, fill, role_of, roles
 from engine.language.types import Type
 from engine.language.variables import undeclared
 
@@ -219,8 +219,18 @@ class NodeCheck(Reporting):
             self.report,
             self.kind.sections,
         )
+        for name, info in self.kind.settings.model_fields.items():
+            if role_of(info) is Role.MODEL and name not in filled.values and isinstance(info.default, str):
+                self.unsaid_model(info.default)
         self.wrong |= filled.settings is None
         return filled
+
+    def unsaid_model(self, name: str) -> None:
+        """A model that is asked without being named must be whole like any other."""
+        try:
+            self.tools.models.use(self.home, name, self.declaration.kind.span, not self.skipped)
+        except Wrong as error:
+            self.tell(error)
 
     def sections(self) -> Blocks:
         def type_of(written: ast.TypeExpression) -> Type:
