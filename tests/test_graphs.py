@@ -22,7 +22,7 @@ SHIPPED = sorted(GRAPHS.glob("*.atk"))
 SHARED = sorted(GRAPHS.glob("lib/*.atk"))
 TEMPLATES = sorted(PROMPTS.rglob("*.md"))
 ENDPOINT = {"ATK_BASE_URL": "http://localhost:1/v1", "ATK_MODEL": "some-model", "ATK_API_KEY": "k"}
-VALUES = {"quickstart": {}, "factual": {"domain": "Army training"}}
+VALUES = {"quickstart": {}, "factual": {"domain": "Army training"}, "rounds": {}}
 """Params without a default; a new graph says here what it needs."""
 
 GIVES_AWAY = re.compile(

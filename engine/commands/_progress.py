@@ -22,9 +22,17 @@ if TYPE_CHECKING:
 
     from engine.runtime.events import Listener
 
-ENDED = frozenset({"done", "unchanged", "failed", "stopped"})
+ENDED = frozenset({"done", "unchanged", "passed", "failed", "stopped"})
 LINE_EVERY = 2.0  # seconds between two lines about one node
-MARKS = {"waiting": " ", "running": ">", "done": "+", "unchanged": "=", "failed": "!", "stopped": "x"}
+MARKS = {
+    "waiting": " ",
+    "running": ">",
+    "done": "+",
+    "unchanged": "=",
+    "passed": "-",
+    "failed": "!",
+    "stopped": "x",
+}
 
 
 class Pace:
@@ -60,7 +68,7 @@ class Pace:
 
 def done_of(node: NodeProgress) -> str:
     """`240/371`; the total is `?` while the input still grows."""
-    if node.state in ("waiting", "unchanged"):
+    if node.state in ("waiting", "unchanged", "passed"):
         return NOTHING
     total = number(node.total) if node.total is not None else "?"
     return number(node.rows_in) if node.state == "done" else f"{number(node.rows_in)}/{total}"
@@ -116,7 +124,14 @@ def live_table(progress: Mapping[str, NodeProgress], pace: Pace, height: int) ->
     table.add_column("  node", no_wrap=True, overflow="ellipsis", min_width=12)
     for head in ("done", "rows", "rej.", "fail", "calls", "memo", "rate", "cost", "left"):
         table.add_column(head, justify="right", no_wrap=True)
-    styles = {"failed": "red", "stopped": "red", "running": "bold", "waiting": "dim", "unchanged": "dim"}
+    styles = {
+        "failed": "red",
+        "stopped": "red",
+        "running": "bold",
+        "waiting": "dim",
+        "unchanged": "dim",
+        "passed": "dim",
+    }
     for node in shown:
         table.add_row(
             f"{MARKS[node.state]} {node.name}",
@@ -142,7 +157,7 @@ def choose(nodes: Sequence[NodeProgress], room: int) -> tuple[list[NodeProgress]
     """
     if len(nodes) <= room:
         return list(nodes), []
-    ranks = {"running": 0, "failed": 0, "stopped": 0, "done": 1, "waiting": 2, "unchanged": 3}
+    ranks = {"running": 0, "failed": 0, "stopped": 0, "done": 1, "waiting": 2, "unchanged": 3, "passed": 3}
     ranked = sorted(nodes, key=lambda node: (ranks[node.state], -(node.ended or 0.0)))
     kept = {node.name for node in ranked[:room]}
     folded = [node for node in nodes if node.name not in kept]
@@ -178,6 +193,8 @@ class Plain:
         with self.lock:
             if node.state == "unchanged":
                 self.unchanged.append(node.name)
+            elif node.state == "passed":
+                pass  # the summary counts them
             elif node.state in ENDED:
                 self.write(line(node, self.pace))
 

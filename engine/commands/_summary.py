@@ -45,13 +45,16 @@ REASONS_SHOWN = 4
 def lines(summary: Summary, program: Program, options: Options) -> list[str]:
     """The whole summary, without the errors that ended the run."""
     out = [_headline(summary)]
-    nodes = [node for node in summary.progress.values() if node.state != "waiting"]
+    nodes = [node for node in summary.progress.values() if node.state not in ("waiting", "passed")]
     out += table(
         ("  node", "rows", "rejected", "failed", "calls", "memo", "tokens", "cost"),
         [_cells(node) for node in nodes],
         right=range(1, 8),
     )
-    if waiting := len(summary.progress) - len(nodes):
+    passed = sum(node.state == "passed" for node in summary.progress.values())
+    if passed:
+        out.append(f"  {plural(passed, 'node')} of rounds that were not needed")
+    if waiting := len(summary.progress) - len(nodes) - passed:
         out.append(f"  {plural(waiting, 'node')} not begun")
     out += _failures(summary, options)
     if summary.notes:

@@ -95,6 +95,10 @@ class Context(Protocol):
         """How many rows of a node's table are "ok", "rejected" and "failed". Blocking."""
         ...
 
+    def ran(self, name: str) -> bool:
+        """Whether a node had its turn in this run; one of a round that was not needed had not."""
+        ...
+
     def wrote(self, path: Path, rows: int) -> None:
         """Tell the run's summary of a file that was written."""
         ...
@@ -125,6 +129,7 @@ class Kind:
     result: ClassVar[Literal["required", "optional", "forbidden"]] = "forbidden"
     keeps: ClassVar[bool] = True
     built: ClassVar[bool] = True
+    either: ClassVar[bool] = False  # its rows are those of one of its inputs: what `rounds` end in
     flow: ClassVar[Flow] = "row"
     version: ClassVar[int] = 1  # raised when the same settings begin to give other rows
 

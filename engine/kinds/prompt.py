@@ -129,7 +129,7 @@ class Prompt(RowKind):
         for template in (node.template, *(section.template for section in node.sections.values())):
             names |= template.reads if template else set()
         for clause in node.clauses:
-            if clause.word != "expect":
+            if clause.word not in ("expect", "until"):
                 names |= clause.reads
         repair = node.sections.get("repair")
         repaired = row_record(repair.result) if repair else None

@@ -29,7 +29,7 @@ def static(kind: Kind, node: Node) -> dict[str, Any]:
         "gates": [
             [clause.word, clause.name, clause.sql, clause.otherwise]
             for clause in node.clauses
-            if clause.word != "expect"
+            if clause.word not in ("expect", "until")
         ],
         "sections": {
             name: {

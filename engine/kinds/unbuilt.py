@@ -61,10 +61,4 @@ class Train(Unbuilt):
     name = "train"
 
 
-class Repeat(Unbuilt):
-    """A graph run in rounds."""
-
-    name = "repeat"
-
-
-KINDS: tuple[type[Unbuilt], ...] = (Vary, Embed, Retrieve, Train, Repeat)
+KINDS: tuple[type[Unbuilt], ...] = (Vary, Embed, Retrieve, Train)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.language.binding import Binder
+from engine.language.columns import lacking
 from engine.language.diagnostics import Diagnostic, Reporting, Span, Wrong
 from engine.language.expand import Expansion
 from engine.language.expressions import Expressions
@@ -21,7 +22,6 @@ from engine.language.model_table import ModelTable
 from engine.language.params import Params
 from engine.language.program import Program
 from engine.language.shaping import Shaping, Tools
-from engine.language.slots import lacking
 
 
 class Checking(Reporting):
@@ -114,7 +114,7 @@ class Checking(Reporting):
     def returns(self, expansion: Expansion, top: Instance, shaping: Shaping) -> None:
         """What a graph returns has the columns that it promises."""
         for home in expansion.instances:
-            if expansion.full or home.graph is None or home.broken_slots:
+            if expansion.full or home.graph is None or home.broken_slots or home.repeated:
                 continue
             try:
                 promised = self.loader.type(home.file, home.graph.result)
@@ -131,7 +131,7 @@ class Checking(Reporting):
             table = shaping.tables.get(name) if name else None
             if table is None:
                 continue
-            for fault in lacking(table, promised):
+            for fault in lacking(table.types, promised):
                 known = f"its columns are {', '.join(table.columns)}" if table.columns else None
                 message = f"`{home.graph.returns.dotted}` {fault}, which `{home.graph.name.text}` promises"
                 self.say("ATK118", message, home.graph.returns.span, known)

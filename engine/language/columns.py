@@ -6,10 +6,13 @@ DuckDB types are text here, as DuckDB writes them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.language.binding import spelled
+from engine.language.files import record_of
 from engine.language.program import Column
+from engine.language.types import Type, duckdb_type
 
 
 @dataclass
@@ -35,6 +38,39 @@ def over(below: Mapping[str, Column], added: Mapping[str, Column]) -> dict[str, 
     """Columns of a row with those added to it. A new one hides an old one, whatever its case."""
     folded = {name.casefold() for name in added}
     return {name: column for name, column in below.items() if name.casefold() not in folded} | dict(added)
+
+
+def lacking(types: Mapping[str, str], type_: Type) -> list[str]:
+    """What columns lack of the records that a type asks for."""
+    faults: list[str] = []
+    for one in record_of(type_) or ():
+        wanted = duckdb_type(one.type)
+        if one.name not in types:
+            faults.append(f"has no column `{one.name}`")
+        elif not fits(types[one.name], wanted):
+            faults.append(f"has `{one.name}` as {spelled(types[one.name])} and not as {spelled(wanted)}")
+    return faults
+
+
+def alternatives(tables: Sequence[Table]) -> tuple[dict[str, Column], dict[str, str]]:
+    """Columns of a table whose rows are those of one of several: kept ones, and ones of its own.
+
+    It shows what all of them show. A column that one node stores for all of them stays there; one
+    that each has from another node must be copied.
+    """
+    kept: dict[str, Column] = {}
+    own: dict[str, str] = {}
+    for name, column in tables[0].columns.items():
+        found = [table.columns.get(name) for table in tables]
+        there = [one for one in found if one is not None]
+        widest = next((one.type for one in there if all(fits(other.type, one.type) for other in there)), None)
+        if len(there) < len(tables) or widest is None:
+            continue
+        if all(one == column for one in there):
+            kept[name] = column
+        else:
+            own[name] = widest
+    return kept, own
 
 
 def fits(given: str, wanted: str) -> bool:

@@ -9,6 +9,7 @@ sees its slots and its file's declarations and imports, nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 
 from engine.language import tree as ast
 from engine.language.diagnostics import Diagnostic, Reporting, Span, Wrong, suggestion, wrong
@@ -16,7 +17,8 @@ from engine.language.expressions import MISSING, Expressions, Known, Scope
 from engine.language.files import GraphFile, Loader, table_slot
 from engine.language.instances import Flat, Instance, TableSlot, top_level_only
 from engine.language.kind import KindSpec
-from engine.language.types import Type, accepts, describe
+from engine.language.repeat import ROUNDS, hindered, rounds, written_out
+from engine.language.types import SCALARS, Type, accepts, describe
 
 MOST_NODES = 1_000
 
@@ -58,8 +60,12 @@ class Expansion(Reporting):
         if graph is not None and graph_file is not None:
             self.call(home, name, declaration, graph_file, graph)
             return
-        if kind not in self.kinds:
-            known = {*self.kinds, *home.file.graphs, *(
+        if kind not in self.kinds or (self.kinds[kind].either and not home.repeated):
+            if kind in self.kinds:
+                help = "a graph is repeated where it is called: `name rows from … { rounds = 5, until … }`"
+                raise wrong("ATK101", f"`{kind}` is not written as a kind", declaration.kind.span, help)
+            kinds = [one for one, spec in self.kinds.items() if not spec.either]
+            known = {*kinds, *home.file.graphs, *(
                 f"{alias}.{one}" for alias, other in home.file.imports.items() for one in other.graphs
             )}  # fmt: skip
             raise wrong(
@@ -71,7 +77,7 @@ class Expansion(Reporting):
         self.room(declaration)
         full = home.full(name)
         self.flat[full] = Flat(full, declaration, home, spec, list(self.handed_on(home, name)))
-        if home.graph and name == home.returned:
+        if home.graph and name == home.returned and not home.repeated:
             self.aliases[home.prefix + name] = full
 
     def room(self, declaration: ast.NodeDeclaration) -> None:
@@ -87,11 +93,12 @@ class Expansion(Reporting):
         return home, home.graphs.get(rest) if home else None
 
     def handed_on(self, home: Instance, name: str) -> Iterator[tuple[ast.ClauseDeclaration, Instance]]:
-        """`expect`s written at the calls that end in this node: they hold for its table."""
+        """`expect` and `until` written at the calls that end in this node: they are of its table."""
         while home.graph and home.parent and home.call and name == home.returned:
+            written = home.parent.parent if home.parent.repeated and home.parent.parent else home.parent
             for clause in home.call.block.clauses:
-                if clause.word.text == "expect":
-                    yield clause, home.parent
+                if clause.word.text == "expect" or (clause.word.text == "until" and not home.repeated):
+                    yield clause, written
             name, home = home.call.name.text, home.parent
 
     # -- calls -----------------------------------------------------------------------------
@@ -117,13 +124,39 @@ class Expansion(Reporting):
         self.room(declaration)
         self.called.add(id(graph))
         full = home.full(name)
+        repeated = rounds(declaration)
+        if repeated is not None:
+            graph = self.rounds(home, declaration, file, graph, repeated)
         child = Instance(full, home.prefix + name + ".", file, {}, {}, home, declaration, graph)
+        child.after, child.repeated = home.ends.get(name), repeated is not None
         home.calls[name] = child
-        self.unfit(declaration)
+        self.unfit(declaration, home)
+        if repeated is not None and any(one.word.text == "until" for one in declaration.block.clauses):
+            inner = [node.name.text for node in graph.nodes[:-1]]
+            child.ends = {later: child.prefix + before for before, later in pairwise(inner)}
         self.fill(child, declaration, home)
         self.body(child)
         if home.graph and name == home.returned:
             self.aliases[home.prefix + name] = full
+
+    def rounds(
+        self,
+        home: Instance,
+        declaration: ast.NodeDeclaration,
+        file: GraphFile,
+        graph: ast.GraphDeclaration,
+        setting: ast.Setting,
+    ) -> ast.GraphDeclaration:
+        """The graph that a repeated call stands for. Raises `Wrong`."""
+        count = self.checked(setting.value, home.scope(), ROUNDS, SCALARS["int"])
+        if not isinstance(count, int) or count < 1:
+            raise wrong("ATK111", f"`{ROUNDS}` must be at least 1, not {count}", setting.value.span)
+        hindered(self.loader, file, graph, setting)
+        if count > MOST_NODES:
+            help = "each round is written out"
+            raise wrong("ATK139", f"more than {MOST_NODES:,} rounds", setting.value.span, help)
+        tables = [one.name.text for one in graph.slots if table_slot(self.loader.type(file, one.type))]
+        return written_out(declaration, graph, setting, count, tables)
 
     def uncalled(self, file: GraphFile, graph: ast.GraphDeclaration) -> None:
         """A graph that nothing calls is checked all the same, over tables as its slots say."""
@@ -146,17 +179,25 @@ class Expansion(Reporting):
         child.known = known
         self.body(child)
 
-    def unfit(self, declaration: ast.NodeDeclaration) -> None:
+    def unfit(self, declaration: ast.NodeDeclaration, home: Instance) -> None:
         """What a call cannot have."""
         for clause in declaration.block.clauses:
-            if clause.word.text == "until":
-                self.say("ATK119", "rounds of a graph (`until`) are not built yet", clause.word.span)
-            elif clause.word.text != "expect":
+            if clause.word.text == "until" and home.repeated:
+                continue
+            if clause.word.text == "until" and rounds(declaration) is None:
+                help = "how many there may be at most is set beside it: `rounds = 5`"
+                self.say(
+                    "ATK113",
+                    "`until` ends the rounds of a call, and this one has none",
+                    clause.word.span,
+                    help,
+                )
+            elif clause.word.text not in ("expect", "until"):
                 self.say(
                     "ATK113",
                     f"a call of a graph takes no `{clause.word.text}`",
                     clause.word.span,
-                    "it takes settings and `expect`",
+                    "it takes settings, `expect`, and with `rounds` also `until`",
                 )
         for section in declaration.block.sections:
             self.say(
@@ -221,6 +262,8 @@ class Expansion(Reporting):
             name = setting.name.text
             if name in written:
                 self.say("ATK102", f"`{name}` is set twice", setting.name.span)
+            elif name == ROUNDS and child.repeated:
+                written[name] = setting
             elif name in tables:
                 self.say(
                     "ATK104", f"`{name}` is a table, not a setting", setting.name.span, "name it after `from`"

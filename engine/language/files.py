@@ -120,6 +120,10 @@ class Loader(Reporting):
                 self.add(file.graphs, statement)
                 if statement.name.text in self.kinds:
                     self.say("ATK102", f"`{statement.name.text}` is a built-in kind", statement.name.span)
+                for slot in statement.slots:
+                    if slot.name.text == "rounds":
+                        help = "`rounds = 5` at a call repeats the graph; give the slot another name"
+                        self.say("ATK102", "`rounds` is what every call may set", slot.name.span, help)
             case ast.ModelDeclaration():
                 self.add(file.models, statement)
                 if statement.name.text == "default":

@@ -13,6 +13,9 @@ from engine.language.instances import Instance
 from engine.language.kind import KindSpec
 from engine.language.program import Clause
 
+TABLE_WORDS = frozenset({"expect", "until"})
+"""Clauses over a finished table: they may aggregate."""
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -94,7 +97,7 @@ def one(
     hidden: set[str],
 ) -> Clause:
     word = clause.word.text
-    columns = {**(rows.after if word == "expect" else {**rows.before, **lets}), **rows.extra.get(word, {})}
+    columns = {**(rows.after if word in TABLE_WORDS else {**rows.before, **lets}), **rows.extra.get(word, {})}
     if hidden & {node.name for node in ast.walk(clause.value) if isinstance(node, ast.Name)}:
         raise Wrong
 
@@ -105,11 +108,11 @@ def one(
             return f"the reply is not there yet at `{word}`"
         if name.endswith("_id") and name in rows.after:
             return "ids are for queries and `expect`"
-        return "a `let` has no meaning in `expect`" if name in lets else None
+        return f"a `let` has no meaning in `{word}`" if name in lets else None
 
     compiled = expressions.compile(clause.value, Scope(columns, rows.known, hint=hint))
     aggregate = called(clause.value) and expressions.binder.aggregates(compiled.sql, columns)
-    if aggregate and word != "expect":
+    if aggregate and word not in TABLE_WORDS:
         raise wrong(
             "ATK124",
             f"an aggregate has no meaning in a `{word}`, which looks at one row",
@@ -120,7 +123,7 @@ def one(
         assert clause.name is not None
         lets[clause.name.text] = compiled.type
     elif family(compiled.type) not in ("bool", None) or compiled.type == "UUID":
-        article = "an" if word == "expect" else "a"
+        article = "an" if word in TABLE_WORDS else "a"
         message = f"{article} `{word}` is true or false; this is {spelled(compiled.type)}"
         raise wrong("ATK125", message, clause.value.span)
     return Clause(
@@ -142,14 +145,14 @@ def called(root: ast.Expression) -> bool:
 
 def of_calls(
     expressions: Expressions,
-    expects: Sequence[tuple[ast.ClauseDeclaration, Instance]],
+    handed: Sequence[tuple[ast.ClauseDeclaration, Instance]],
     rows: Rows,
     report: Callable[[Diagnostic], None],
 ) -> Checked:
-    """`expect`s that were written at calls, each with what its place knows."""
+    """`expect` and `until` that were written at calls, each with what its place knows."""
     made: list[Clause] = []
     ok = True
-    for clause, home in expects:
+    for clause, home in handed:
         checked = check(
             expressions, [clause], Rows(rows.before, rows.after, {}, home.known, rows.hint), report
         )

@@ -39,6 +39,14 @@ class Instance:
     calls: dict[str, Instance] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)  # nodes whose fault was told: nothing is known of them
     broken_slots: bool = False
+    repeated: bool = False  # stands for a call with `rounds`; its nodes are the rounds
+    ends: dict[str, str] = field(default_factory=dict)  # round -> the table of the round before, if `until`
+    after: str | None = None
+
+    @property
+    def waits(self) -> str | None:
+        """The table whose `until` says whether the nodes of this scope run at all."""
+        return self.after or (self.parent.waits if self.parent else None)
 
     @property
     def returned(self) -> str | None:
@@ -69,7 +77,7 @@ class Flat:
     declaration: ast.NodeDeclaration
     home: Instance
     kind: KindSpec
-    expects: list[tuple[ast.ClauseDeclaration, Instance]] = field(default_factory=list)  # of calls it ends
+    handed: list[tuple[ast.ClauseDeclaration, Instance]] = field(default_factory=list)  # of calls it ends
 
 
 def top_level_only(kind: KindSpec) -> bool:

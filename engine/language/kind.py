@@ -74,6 +74,7 @@ class KindSpec(Protocol):
     result: ClassVar[Literal["required", "optional", "forbidden"]]
     keeps: ClassVar[bool]  # its rows keep their input's columns and add to them
     built: ClassVar[bool]  # False: parses, and says that it is not built yet
+    either: ClassVar[bool]  # its rows are those of one of its inputs; comes of `rounds`, is not written
 
     def own(self, shape: Shape) -> Mapping[str, str]:
         """The columns that the kind adds, with their DuckDB types. Raises `Problem`."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from engine.language import gates
 from engine.language import tree as ast
 from engine.language.blocks import Blocks
-from engine.language.columns import Table, id_column, over
+from engine.language.columns import Table, alternatives, id_column, over
 from engine.language.diagnostics import Diagnostic, Reporting, Wrong
 from engine.language.expressions import MISSING
 from engine.language.files import record_of
@@ -141,6 +141,7 @@ class NodeCheck(Reporting):
             span=declaration.name.span,
             skipped=self.skipped,
             folder=self.home.file.folder,
+            after=self.home.waits,
         )
 
     # -- what goes in ------------------------------------------------------------------------
@@ -285,6 +286,8 @@ class NodeCheck(Reporting):
         if self.linked.query is not None and query is None:
             return None
         hidden = self.before is None
+        if self.kind.either:
+            return None if hidden else alternatives(self.seen or [])[1]
         try:
             own = dict(self.kind.own(self.shape(filled, sections, result, query)))
         except Problem as problem:
@@ -368,6 +371,8 @@ class NodeCheck(Reporting):
         added = {column: Column(kind, name) for column, kind in own.items()}
         if self.linked.query is not None:
             return Table(added, self.ids, self.kind.name, absent)
+        if self.kind.either:
+            return Table(over(alternatives(tables)[0], added), self.through(), self.kind.name, absent)
         base = self.base(filled)
         if base is not None:
             below, table = base
@@ -423,7 +428,7 @@ class NodeCheck(Reporting):
             self.before, after, self.extra(filled, sections, result, query), self.home.known, self.hint
         )
         checked = gates.check(self.tools.expressions, written, rows, self.report)
-        handed = gates.of_calls(self.tools.expressions, self.flat.expects, rows, self.report)
+        handed = gates.of_calls(self.tools.expressions, self.flat.handed, rows, self.report)
         self.wrong |= not (checked.ok and handed.ok)
         return gates.Checked((*checked.clauses, *handed.clauses), checked.lets, checked.ok and handed.ok)
 

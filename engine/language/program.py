@@ -109,6 +109,7 @@ class Node:
     span: Span
     skipped: bool = False  # `when` is false: its rows pass through untouched
     folder: Path | None = None  # of the file that it is written in
+    after: str | None = None  # in a round: the table of the round before, whose `until` may end it all
 
     @property
     def id_column(self) -> str:

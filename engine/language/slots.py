@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from engine.language.binding import spelled
-from engine.language.columns import Table, fits
+from engine.language.columns import Table, lacking
 from engine.language.diagnostics import Diagnostic, Reporting, Wrong
 from engine.language.expand import Expansion
-from engine.language.files import record_of
 from engine.language.instances import Instance
-from engine.language.types import Type, duckdb_type
 
 
 class Slots(Reporting):
@@ -43,7 +40,7 @@ class Slots(Reporting):
             table = None
         if table is None:
             return False
-        faults = lacking(table, slot.type)
+        faults = lacking(table.types, slot.type)
         for fault in faults:
             call = home.call.kind.dotted
             message = f"`{slot.path.dotted}` {fault}, which `{call}` needs"
@@ -51,17 +48,3 @@ class Slots(Reporting):
             self.report(Diagnostic("ATK117", message, slot.path.span, help))
         (self.unfit if faults else self.fit).add(key)
         return not faults
-
-
-def lacking(table: Table, type_: Type) -> list[str]:
-    """What a table lacks of the records that a type asks for."""
-    faults: list[str] = []
-    for one in record_of(type_) or ():
-        wanted = duckdb_type(one.type)
-        if one.name not in table.columns:
-            faults.append(f"has no column `{one.name}`")
-        elif not fits(table.columns[one.name].type, wanted):
-            faults.append(
-                f"has `{one.name}` as {spelled(table.columns[one.name].type)} and not as {spelled(wanted)}"
-            )
-    return faults

@@ -39,6 +39,10 @@ class NodeContext:
         """Rows of a node's table by what became of them."""
         return self.engine.store.counts(name)
 
+    def ran(self, name: str) -> bool:
+        """Whether a node had its turn in this run."""
+        return self.engine.stations[self.engine.behind(name)].result != "passed"
+
     def wrote(self, path: Path, rows: int) -> None:
         """Tell the run of a file that was written."""
         self.station.wrote(path, rows)

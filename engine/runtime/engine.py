@@ -19,6 +19,7 @@ from engine.runtime.calls import Calls, Stopping
 from engine.runtime.events import Changed, Event, Listener, NodeProgress, Note, RunStatus, Started, Summary
 from engine.runtime.gates import Gates
 from engine.runtime.groups import GroupStation, Scopes
+from engine.runtime.rounds import Rounds
 from engine.runtime.rows import RowStation, window_of
 from engine.runtime.sources import SourceStation
 from engine.runtime.statics import models_of, parts_of
@@ -58,7 +59,7 @@ class Engine:
     ):
         self.program, self.options, self.kinds, self.store, self.dry = program, options, kinds, store, dry
         self.listener = listener
-        self.gates, self.scopes = Gates(), Scopes()
+        self.gates, self.scopes, self.rounds = Gates(), Scopes(), Rounds(self)
         self.calls = Calls(store, self.open_model, program.name, dry, options.max_cost)
         self.calls.on_cap = lambda spent: self.stop(f"--max-cost reached: {spent:.4f} USD spent")
         seed = program.params.get("seed")
@@ -108,8 +109,10 @@ class Engine:
             station = self.station(node)
             station.upstream = [self.stations[name] for name in dict.fromkeys(map(self.behind, node.inputs))]
             station.depth = 1 + max((one.depth for one in station.upstream), default=0)
-            if isinstance(station, RowStation):
+            if isinstance(station, RowStation) and node.after in (None, station.upstream[0].node.after):
                 station.upstream[0].downstream.append(station.inbox)
+            elif isinstance(station, RowStation):
+                station.inbox.close()  # a later round begins with what stands then
             self.stations[node.name] = station
         for station in self.stations.values():
             if isinstance(station, GroupStation):
@@ -161,6 +164,8 @@ class Engine:
                     and one.changed_run <= (station.state.complete_run if station.state else 0)
                     for one in station.upstream
                 )
+            if station.node.after is not None:
+                station.stable = False
 
     def open_model(self, name: str) -> Any:
         from engine.models import open_model
@@ -241,6 +246,7 @@ class Engine:
             broken.cancel()
 
     async def summarize(self, started: float) -> Summary:
+        await self.rounds.unmet()
         results = {station.result for station in self.stations.values()}
         failed_rows = sum(one.failed for one in self.progress.values())
         status: RunStatus = "done"

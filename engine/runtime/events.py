@@ -62,7 +62,7 @@ class NodeProgress:
 
     name: str
     kind: str
-    state: Literal["waiting", "running", "done", "unchanged", "failed", "stopped"] = "waiting"
+    state: Literal["waiting", "running", "done", "unchanged", "passed", "failed", "stopped"] = "waiting"
     rows_in: int = 0  # input rows decided in this run
     total: int | None = None  # input rows to decide in this run
     rows: int = 0  # rows in its table

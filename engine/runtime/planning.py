@@ -75,7 +75,7 @@ class Guesses:
             to_call=calls if asks else None,
             tokens=(tokens_in, tokens_out) if asks else None,
             cost=cost if asks else None,
-            estimated=bool(unknown) if asks else station.estimated,
+            estimated=bool(unknown) or station.at_most if asks else station.estimated,
             rows_estimated=bool(unknown or station.missing or station.estimated),
             why=self.why(station),
             model=f"{model.name} ({model.model})" if model else None,
@@ -89,10 +89,25 @@ class Guesses:
             ancestors = self.engine.stations.get(station.by)
             most = ancestors.progress.rows + self.coming.get(station.by, 0) if ancestors else undecided
             return max(0.0, min(undecided, most - station.progress.rows))
+        if station.kind.either:
+            last = [one for one in station.upstream if one.result != "passed"][-1]
+            return max(0.0, last.progress.rows + self.coming[last.node.name] - station.progress.rows)
         if station.estimated:
-            whole = sum(one.progress.rows + self.coming[one.node.name] for one in station.upstream)
-            return max(0.0, whole - station.progress.rows)
+            return max(0.0, self.going_in(station) - station.progress.rows)
         return 0.0
+
+    def going_in(self, station: Station) -> float:
+        """Rows of all inputs; where one comes of another, they are taken to be about the same things."""
+        rows = {one.node.name: one.progress.rows + self.coming[one.node.name] for one in station.upstream}
+        below = {
+            one.node.name: [other for other in rows if other in one.node.ancestors]
+            for one in station.upstream
+        }
+        return sum(
+            max(count, *(rows[other] for other in rows if name in below[other]), 0.0)
+            for name, count in rows.items()
+            if not below[name]
+        )
 
     def fan_out(self, station: Station) -> float:
         known = station.info.get("fan_out")
@@ -149,13 +164,20 @@ class Guesses:
         return self.lengths[owner, column]
 
     def mark(self, station: Station) -> Literal["=", "~", ">", "+"]:
-        if station.result == "unchanged":
+        if station.result in ("unchanged", "passed"):
             return "="
         if station.state is None:
             return "+"
         return ">" if station.state.static == station.static else "~"
 
     def why(self, station: Station) -> str:
+        if station.result == "passed":
+            return f"not needed: `until` holds before (`{station.node.after}`)"
+        why = self.change(station)
+        return f"{why}; at most, if `until` does not hold before" if station.at_most else why
+
+    def change(self, station: Station) -> str:
+        """What is not as it was."""
         mark = self.mark(station)
         if mark == "=":
             return ""
@@ -166,7 +188,7 @@ class Guesses:
         changed = [
             one.node.name
             for one in station.upstream
-            if one.result != "unchanged" and (one.changed or one.estimated or one.missing)
+            if one.result not in ("unchanged", "passed") and (one.changed or one.estimated or one.missing)
         ]
         if changed:
             return f"follows {', '.join(changed)}"

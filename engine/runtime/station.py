@@ -26,7 +26,9 @@ from engine.store.records import NodeState, Stored
 if TYPE_CHECKING:
     from engine.runtime.engine import Engine
 
-Result = Literal["done", "unchanged", "stopped", "failed", "expectation"]
+Result = Literal["done", "unchanged", "passed", "stopped", "failed", "expectation"]
+ENDED: tuple[Result, ...] = ("done", "unchanged", "passed")
+"""Results with which a table is whole."""
 
 
 class Station:
@@ -50,6 +52,7 @@ class Station:
         self.info: dict[str, Any] = dict(self.state.info) if self.state else {}
         self.parts_before: Mapping[str, str] = dict(self.info.get("parts", {}))
         self.files: list[tuple[Path, int]] = []
+        self.at_most = False  # dry run: it may not have its turn at all
         self.stable = False  # its rows in the store stand as they are, whatever this run does upstream
 
     # -- what a run knows before it starts -------------------------------------------------
@@ -57,7 +60,12 @@ class Station:
     @property
     def same(self) -> bool:
         """Its own part is as it was when it last completed."""
-        return self.state is not None and self.state.static == self.static and self.state.complete
+        return (
+            self.state is not None
+            and self.state.static == self.static
+            and self.state.complete
+            and not self.info.get("passed over")
+        )
 
     def unchanged(self) -> bool:
         """Level one of the memo: nothing that it depends on changed since it last completed."""
@@ -66,9 +74,7 @@ class Station:
         done = self.state.complete_run
         return (
             all(
-                station.result in ("unchanged", "done")
-                and not station.estimated
-                and station.changed_run <= done
+                station.result in ENDED and not station.estimated and station.changed_run <= done
                 for station in self.upstream
             )
             and self.inputs_are_the_same()
@@ -94,7 +100,7 @@ class Station:
         """Work, and tell how it ended; a fault of one node never takes the others' rows with it."""
         try:
             with collecting.seldom():
-                self.result = await self.work()
+                self.result = await (self.pass_over() if await self.passed_over() else self.work())
         except Stopping as stop:
             if self.result is None:
                 self.end("stopped", str(stop))
@@ -118,11 +124,32 @@ class Station:
     async def work(self) -> Result:
         raise NotImplementedError
 
+    async def passed_over(self) -> bool:
+        """Whether it belongs to a round that is not needed, since `until` held before."""
+        if self.node.after is None:
+            return False
+        ended = await self.engine.rounds.ended(self.node.after)
+        self.at_most = ended is None
+        return ended is True
+
+    async def pass_over(self) -> Result:
+        """No turn in this run: its table is empty. What rows came to is remembered all the same."""
+        stale = await asyncio.to_thread(self.store.revs, self.node.name)
+        if stale:
+            self.store.kill(self.node.name, list(stale))
+            await self.store.flush()
+        if stale or not self.info.get("passed over"):
+            self.changed = True
+            self.info["passed over"] = True
+            self.save(complete=True)
+        return "passed"
+
     def end(self, result: Result, reason: str) -> None:
         self.result, self.progress.reason = result, reason
 
     def begin(self) -> None:
         """From here on rows may be written: until `complete`, the node counts as unfinished."""
+        self.changed = bool(self.info.pop("passed over", False)) or self.changed
         self.progress.state = "running"
         self.progress.started = time.monotonic()
         self.engine.changed(self.progress)
@@ -177,9 +204,7 @@ class Station:
         """Wait for every input; False (with the reason noted) where one did not come to its end."""
         for station in self.upstream:
             await station.finished.wait()
-        broken = [
-            station.node.name for station in self.upstream if station.result not in ("done", "unchanged")
-        ]
+        broken = [station.node.name for station in self.upstream if station.result not in ENDED]
         if broken:
             self.progress.reason = f"`{broken[0]}` did not finish"
             return False

@@ -26,6 +26,7 @@ class Kind:
     result: ClassVar[Literal["required", "optional", "forbidden"]] = "forbidden"
     keeps: ClassVar[bool] = True
     built: ClassVar[bool] = True
+    either: ClassVar[bool] = False
 
     def own(self, shape: Shape) -> Mapping[str, str]:
         return {}
@@ -204,6 +205,17 @@ class Emit(Kind):
         return {"split": "VARCHAR"}
 
 
+class RepeatSettings(Settings):
+    rounds: int
+
+
+class Repeat(Kind):
+    name = "repeat"
+    settings = RepeatSettings
+    inputs = (1, None)
+    either = True
+
+
 class Train(Kind):
     name = "train"
     settings = PythonSettings
@@ -213,6 +225,6 @@ class Train(Kind):
 
 def registry() -> dict[str, KindSpec]:
     kinds: list[KindSpec] = [
-        Source(), Prompt(), Sql(), Python(), Gather(), Chat(), Dedupe(), Mix(), Emit(), Train(),
+        Source(), Prompt(), Sql(), Python(), Gather(), Chat(), Dedupe(), Mix(), Emit(), Repeat(), Train(),
     ]  # fmt: skip
     return {kind.name: kind for kind in kinds}
