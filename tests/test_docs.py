@@ -264,6 +264,17 @@ def test_the_picture_is_that_of_the_graph(tmp_path: Path) -> None:
     assert [text.strip() for text in shown] == [drawn.strip()]
 
 
+@pytest.mark.slow
+def test_the_manual_builds_as_a_site(tmp_path: Path) -> None:
+    """Without a warning: every link leads somewhere, every page is listed."""
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", "-d", str(tmp_path / "trees")]
+    done = subprocess.run(
+        [*command, str(HOUSE / "docs"), str(tmp_path / "site")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "<span" in (tmp_path / "site" / "tutorial.html").read_text(encoding="utf-8")
+
+
 # -- commands -------------------------------------------------------------------------
 
 
