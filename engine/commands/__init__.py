@@ -13,7 +13,10 @@ import os
 from collections.abc import Sequence
 
 # In the order of a day's work; `--help` lists them so.
-VERBS = ("check", "plan", "exec", "show", "why", "render", "sql", "params", "graph", "explain", "version")
+VERBS = (
+    *("check", "fmt", "plan", "exec", "show", "why", "render"),
+    *("sql", "params", "graph", "explain", "version"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

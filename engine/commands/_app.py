@@ -12,12 +12,13 @@ from pathlib import Path
 
 import typer
 
-from engine.commands import VERBS, check, explain, graph, params, plan, render, show, sql, version, why
+from engine.commands import VERBS, check, explain, fmt, graph, params, plan, render, show, sql, version, why
 from engine.commands import exec as execute
 from engine.commands._errors import report
 
 FUNCTIONS: dict[str, Callable[..., None]] = {
     "check": check.check,
+    "fmt": fmt.fmt,
     "plan": plan.plan,
     "exec": execute.execute,
     "show": show.show,

@@ -6,7 +6,7 @@ What cannot be (a bad escape, a number too large) is reported here; names are no
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lark import Token, Tree
@@ -62,7 +62,7 @@ class Builder:
     def string(self, token: Token) -> ast.String:
         """The value of a STRING or TEXT token, with where each character stands."""
         begin = self.start(token)
-        pieces = _text_pieces(token, begin) if token.type == "TEXT" else _string_pieces(token, begin)
+        pieces = text_pieces(token, begin) if token.type == "TEXT" else _string_pieces(token, begin)
         value, offsets = [], []
         for character, at in pieces:
             value.append(character)
@@ -290,27 +290,34 @@ def _string_pieces(token: str, begin: int) -> Iterator[tuple[str, int]]:
             at += 1
 
 
-def _text_pieces(token: str, begin: int) -> Iterator[tuple[str, int]]:
+def text_pieces(token: str, begin: int) -> Iterator[tuple[str, int]]:
+    """Each character of a long string's value, with where it stands; the token is at `begin`."""
     lines = token[3:-3].split("\n")
     starts, at = [], begin + 3
     for line in lines:
         starts.append(at)
         at += len(line) + 1
-    first, last = 0, len(lines)
-    while first < last and not lines[first].strip():
-        first += 1
-    while last > first and not lines[last - 1].strip():
-        last -= 1
-    # The first line stands behind the quotes, so its indentation says nothing.
-    indents = [_indent(line) for row, line in enumerate(lines[first:last], first) if line.strip() and row]
-    margin = min(indents, default=0)
+    first, last, margin = dedent(lines)
     for row in range(first, last):
-        skip = min(margin, _indent(lines[row])) if row else 0
+        skip = min(margin, indentation(lines[row])) if row else 0
         for column in range(skip, len(lines[row])):
             yield lines[row][column], starts[row] + column
         if row < last - 1:
             yield "\n", starts[row] + len(lines[row])
 
 
-def _indent(line: str) -> int:
+def dedent(lines: Sequence[str]) -> tuple[int, int, int]:
+    """Of a long string's lines: the first that counts, the one after the last, the common indentation."""
+    first, last = 0, len(lines)
+    while first < last and not lines[first].strip():
+        first += 1
+    while last > first and not lines[last - 1].strip():
+        last -= 1
+    # The first line stands behind the quotes, so its indentation says nothing.
+    indents = [indentation(line) for row, line in enumerate(lines[first:last], first) if line.strip() and row]
+    return first, last, min(indents, default=0)
+
+
+def indentation(line: str) -> int:
+    """How many spaces and tabs a line begins with."""
     return len(line) - len(line.lstrip(" \t"))

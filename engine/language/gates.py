@@ -9,6 +9,7 @@ from engine.language import tree as ast
 from engine.language.binding import spelled
 from engine.language.diagnostics import Diagnostic, Wrong, wrong
 from engine.language.expressions import Expressions, Known, Scope, family
+from engine.language.formatting import on_one_line
 from engine.language.instances import Instance
 from engine.language.kind import KindSpec
 from engine.language.program import Clause
@@ -132,7 +133,7 @@ def one(
         sql=compiled.sql,
         reads=compiled.reads,
         otherwise=clause.otherwise,
-        text=" ".join(clause.value.text.split()),
+        text=on_one_line(clause.value.text),
         aggregate=aggregate,
         span=clause.value.span,
     )

@@ -15,6 +15,7 @@ from engine.language import tree as ast
 from engine.language.diagnostics import Diagnostic, Span, Wrong, suggestion, wrong
 from engine.language.expand import Expansion
 from engine.language.expressions import Expressions, Scope
+from engine.language.formatting import on_one_line
 from engine.language.instances import Flat, Instance
 from engine.language.kind import Role
 from engine.language.program import Clause
@@ -212,7 +213,6 @@ class Meanings:
         compiled = self.expressions.compile(written, scope)
         if self.expressions.binder.aggregates(compiled.sql, around.columns):
             raise wrong("ATK124", "an aggregate has no meaning over one row", written.span)
-        self.rows[setting.name.text] = Clause(
-            setting.name.text, None, compiled.sql, compiled.reads, None, written.text, False, written.span
-        )
+        name, text = setting.name.text, on_one_line(written.text)
+        self.rows[name] = Clause(name, None, compiled.sql, compiled.reads, None, text, False, written.span)
         return compiled.sql

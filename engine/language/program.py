@@ -63,7 +63,7 @@ class Clause:
     sql: str
     reads: frozenset[str]  # the columns (and lets) it names
     otherwise: str | None  # the text after `else`
-    text: str  # as written
+    text: str  # as it is laid out on one line
     aggregate: bool
     span: Span
 

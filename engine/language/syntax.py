@@ -81,8 +81,10 @@ class _Reader:
         return Source(self.text, tuple(self.statements), self.docs.head(first), tuple(self.errors))
 
     def first_line(self) -> int:
-        starts = statement_starts(self.text)
-        return starts[0] + 1 if starts else len(self.text.lines) + 1
+        """The first line that is more than a comment, however far it is indented."""
+        lines = (line.lstrip() for line in self.text.lines)
+        found = (row for row, line in enumerate(lines, 1) if line and not line.startswith("#"))
+        return next(found, len(self.text.lines) + 1)
 
     def read_in_pieces(self) -> None:
         """Statement by statement, so that one mistake does not hide another."""
