@@ -90,7 +90,7 @@ class Engine:
                     own=node.own,
                     visible={name: (column.type, column.owner) for name, column in node.columns.items()},
                     inputs=inputs,
-                    passes=inputs[0] if node.skipped else None,
+                    passes=node.inputs[0] if node.skipped else None,
                 )
             )
         self.store.describe(self.program.name, specs, self.program.aliases)
@@ -409,7 +409,7 @@ class Engine:
 
     def rows_of(self, name: str, within: tuple[str, Sequence[bytes]] | None = None) -> Iterator[Row]:
         """Finished rows of a table in canonical order; `within` narrows to some ids of an ancestor."""
-        for batch in self.store.ordered(self.behind(name), within):
+        for batch in self.store.ordered(name, within):
             for entry in batch:
                 yield Row(*entry)
 

@@ -97,7 +97,7 @@ class GroupStation(Station):
         if self.progress.started is None:
             self.begin()
         await self.store.flush()
-        await self.close_changed(source)
+        await self.close_changed()
         return await self.complete()
 
     async def close_complete(self) -> None:
@@ -113,9 +113,9 @@ class GroupStation(Station):
             await self.close(ready[at : at + TOGETHER])
         self.closed.update(ready)
 
-    async def close_changed(self, source: Station) -> None:
+    async def close_changed(self) -> None:
         """Groups that are not as they were when they were last made; then those that are no more."""
-        members = await asyncio.to_thread(self.store.members, source.node.name, self.by)
+        members = await asyncio.to_thread(self.store.members, self.node.inputs[0], self.by)
         before = await asyncio.to_thread(self.store.parent_revs, self.node.name, self.static)
         revs = {scope: group_rev(revs) for scope, revs in members.items()}
         changed = [
@@ -130,8 +130,7 @@ class GroupStation(Station):
 
     async def close(self, scopes: Sequence[bytes]) -> None:
         self.engine.heed()
-        source = self.upstream[0].node.name
-        rows, ancestors = await asyncio.to_thread(self.read, source, scopes)
+        rows, ancestors = await asyncio.to_thread(self.read, self.node.inputs[0], scopes)
         kind, context = cast(GroupKind, self.kind), NodeContext(self)
         for scope in scopes:
             ancestor = ancestors.get(scope)

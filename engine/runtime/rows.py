@@ -72,6 +72,9 @@ class RowStation(Station):
         self.failures: Counter[str] = Counter()
         self.decided_by_work = 0
         self.retry_left = 0
+        self.passing = {  # ancestors that are skipped, and whose rows theirs are
+            name: engine.behind(name) for name in node.ancestors if engine.program.nodes[name].skipped
+        }
         self.unpaid: set[bytes] = set()  # dry run: seen, and left undecided
         self.cached_columns: tuple[str, ...] | None = None
 
@@ -174,6 +177,8 @@ class RowStation(Station):
     async def take(self, rows: Sequence[Row], chosen: set[bytes] | None = None) -> None:
         """Gates before the call, then the memo of rows, then work."""
         self.engine.heed()
+        if self.passing:
+            rows = [Row(row.id, row.rev, row.columns, self.all_ids(row)) for row in rows]
         passed: list[tuple[Row, dict[str, Any], str | None]] = []
         skipped: list[tuple[Row, dict[str, Any], str | None]] = []
         for row, lets, reason in await self.gated(rows):
@@ -197,6 +202,10 @@ class RowStation(Station):
             task = asyncio.create_task(self.decide(row, lets, key))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
+
+    def all_ids(self, row: Row) -> dict[str, bytes]:
+        """A row's ids, under the names of skipped nodes too that it has passed."""
+        return row.ids | {name: row.ids[real] for name, real in self.passing.items() if real in row.ids}
 
     async def gated(self, rows: Sequence[Row]) -> list[tuple[Row, dict[str, Any], str | None]]:
         """For each row its `let`s, and which `where` it fails."""

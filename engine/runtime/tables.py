@@ -29,7 +29,7 @@ class TableStation(Station):
             return "done"
         self.begin()
         await self.store.flush()
-        inputs = [functools.partial(self.engine.rows_of, station.node.name) for station in self.upstream]
+        inputs = [functools.partial(self.engine.rows_of, name) for name in self.node.inputs]
         made = await asyncio.to_thread(kind.work, context, inputs)
         await publish(self, made)
         return await self.complete()
