@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.language.binding import Binder
+from engine.language.cases import ELSEWHERE, Case, at_hand, cases, described, left_out, told
 from engine.language.columns import lacking
 from engine.language.diagnostics import Diagnostic, Reporting, Span, Wrong
 from engine.language.expand import Expansion
@@ -25,13 +26,15 @@ from engine.language.shaping import Shaping, Tools
 
 
 class Checking(Reporting):
-    """One check of one file."""
+    """One check of one file. `like` is the check that a further case of `when` belongs to."""
 
-    def __init__(self, given: Given):
-        self.given = given
+    def __init__(self, given: Given, case: Case | None = None, like: Checking | None = None):
+        self.given, self.case = given, case or Case()
         self.diagnostics: dict[tuple[str, str, Span], Diagnostic] = {}
-        self.expressions = Expressions(Binder())
-        self.loader = Loader(given.root, given.graphs, given.kinds, self.report)
+        self.expressions: Expressions = like.expressions if like else Expressions(Binder())
+        self.loader: Loader = (
+            like.loader if like else Loader(given.root, given.graphs, given.kinds, self.report)
+        )
         self.params = Params(given, self.loader, self.expressions, self.report)
 
     def report(self, diagnostic: Diagnostic) -> None:
@@ -39,6 +42,16 @@ class Checking(Reporting):
 
     def run(self, path: Path, text: str | None) -> Program:
         file = self.loader.load(path, text)
+        program, expansion = self.whole(path, file)
+        self.cases(path, file, expansion)
+        self.unused(file)
+        program.diagnostics = self.sorted(file)
+        return program
+
+    def whole(
+        self, path: Path, file: GraphFile, seen: set[frozenset[str]] | None = None
+    ) -> tuple[Program, Expansion]:
+        """All of a file as it is, or in one case; nothing of a case whose nodes left out are `seen`."""
         profile = self.params.profile(file)
         params = self.params.main(file, profile)
         known = self.params.known(file, params)
@@ -51,7 +64,11 @@ class Checking(Reporting):
         for graph in file.graphs.values():
             if id(graph) not in expansion.called:
                 expansion.uncalled(file, graph)
-        linked = {} if expansion.full else Links(expansion, self.expressions.binder, self.report).run()
+        out = self.out(expansion)
+        blank = expansion.full or (seen is not None and out in seen)
+        if seen is not None:
+            seen.add(out)
+        linked = {} if blank else Links(expansion, self.expressions.binder, self.report).run()
         self.distinct(linked)
         order = ordered(linked, self.report)
         shaping = Shaping(self.tools(expansion, models), order)
@@ -62,9 +79,8 @@ class Checking(Reporting):
         self.returns(expansion, top, shaping)
         self.tests(file, expansion, top)
         specs = models.specs()
-        self.unused(file)
         wanted = self.wanted(linked)
-        return Program(
+        program = Program(
             name=path.stem,
             path=path,
             text=file.source.text.text,
@@ -73,12 +89,46 @@ class Checking(Reporting):
             models=specs,
             nodes={name: node for name, node in shaping.nodes.items() if name in wanted},
             aliases={alias: name for alias, name in expansion.aliases.items() if name in wanted},
-            diagnostics=self.sorted(file),
             files=list(dict.fromkeys([*self.loader.files, *shaping.files])),
         )
+        return program, expansion
+
+    def out(self, expansion: Expansion) -> frozenset[str]:
+        """The nodes that `when` leaves out."""
+        whens = dict(self.case.whens)
+        return frozenset(
+            name
+            for name, flat in expansion.flat.items()
+            if not whens.get(name, not left_out(expansion, flat))
+        )
+
+    def cases(self, path: Path, file: GraphFile, expansion: Expansion) -> None:
+        """The graph in every case of its `when`s: what is wrong in one is wrong."""
+        if expansion.full or not (others := cases(expansion)):
+            return
+        known = set(self.diagnostics)
+        seen = {self.out(expansion)}
+        now = at_hand(expansion)
+        for case in sorted(
+            (described(one, now, expansion) for one in others), key=lambda one: one.said.count(" and ")
+        ):
+            other = Checking(case.given(self.given), case, self)
+            other.whole(path, file, seen)
+            for key, diagnostic in other.diagnostics.items():
+                if key not in known and diagnostic.code not in ELSEWHERE:
+                    known.add(key)
+                    self.report(told(diagnostic, case))
 
     def tools(self, expansion: Expansion, models: ModelTable) -> Tools:
-        return Tools(self.expressions, expansion, models, self.prompts, self.loader.shown, self.report)
+        return Tools(
+            self.expressions,
+            expansion,
+            models,
+            self.prompts,
+            self.loader.shown,
+            self.report,
+            dict(self.case.whens),
+        )
 
     def prompts(self, home: Instance) -> list[Path]:
         """Where templates are looked for: the user's own, those beside the graph, the shipped ones."""
@@ -132,7 +182,12 @@ class Checking(Reporting):
             if table is None:
                 continue
             for fault in lacking(table.types, promised):
-                known = f"its columns are {', '.join(table.columns)}" if table.columns else None
+                missed = (table.missed(name) for name in table.absent if f"no column `{name}`" in fault)
+                known = (
+                    next(missed, None) or f"its columns are {', '.join(table.columns)}"
+                    if table.columns
+                    else None
+                )
                 message = f"`{home.graph.returns.dotted}` {fault}, which `{home.graph.name.text}` promises"
                 self.say("ATK118", message, home.graph.returns.span, known)
 

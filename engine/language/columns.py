@@ -17,16 +17,22 @@ from engine.language.types import Type, duckdb_type
 
 @dataclass
 class Table:
-    """What is known of a node's table. `absent` are columns that a skipped node would have given."""
+    """What is known of a node's table. `absent` are columns that a skipped node would have given it."""
 
     columns: dict[str, Column]
     ancestors: tuple[str, ...]
     kind: str
-    absent: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, Column] = field(default_factory=dict)
 
     @property
     def types(self) -> dict[str, str]:
         return {name: column.type for name, column in self.columns.items()}
+
+    def missed(self, name: str) -> str | None:
+        """Why a column is not there, where it could be."""
+        if name not in self.absent:
+            return None
+        return f"`{self.absent[name].owner}` gives it, but is left out where its `when` is false"
 
 
 def id_column(name: str) -> str:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from engine.language import gates
 from engine.language import tree as ast
 from engine.language.blocks import Blocks
+from engine.language.cases import left_out
 from engine.language.columns import Table, alternatives, id_column, over
 from engine.language.diagnostics import Diagnostic, Reporting, Wrong
 from engine.language.expressions import MISSING
@@ -24,7 +25,7 @@ from engine.language.link import Linked, parameters_in_force
 from engine.language.meanings import Meanings, Surroundings
 from engine.language.program import Column, Node, Section
 from engine.language.queries import bound
-from engine.language.settings import Filled, fill, role_of, roles
+from engine.language.settings import Filled, fill, role_of
 from engine.language.types import Type
 from engine.language.variables import undeclared
 
@@ -66,14 +67,17 @@ class NodeCheck(Reporting):
             return None
         merged: dict[str, str] = {}
         for table in tables:
-            merged = {**table.types, **merged}
+            merged = {**self.types(table), **merged}
         return merged
 
+    def types(self, table: Table) -> dict[str, str]:
+        """Columns of an input. One that is left out itself may read what is left out with it."""
+        if not self.skipped:
+            return table.types
+        return {name: column.type for name, column in table.absent.items()} | table.types
+
     def hint(self, name: str) -> str | None:
-        for table in self.inputs:
-            if table and name in table.absent:
-                return f"`{table.absent[name]}` gives it, but is left out: its `when` is false"
-        return None
+        return next((said for table in self.inputs if table and (said := table.missed(name))), None)
 
     # -- in order --------------------------------------------------------------------------
 
@@ -201,14 +205,8 @@ class NodeCheck(Reporting):
 
     def left_out(self) -> bool:
         """Whether `when` is false. What is wrong with it is told with the other settings."""
-        with_role = roles(self.kind.settings)
-        for setting in self.declaration.block.settings:
-            if with_role.get(setting.name.text) is Role.WHEN:
-                try:
-                    return self.tools.expressions.constant(setting.value, self.home.scope()) is False
-                except Wrong:
-                    return False
-        return False
+        forced = self.tools.whens.get(self.flat.name)
+        return left_out(self.tools.expansion, self.flat) if forced is None else not forced
 
     def settings(self, main: Meanings) -> Filled:
         filled = fill(
@@ -338,7 +336,7 @@ class NodeCheck(Reporting):
         above = {name: self.all.tables.get(name) for name in self.above() or ()}
         return Shape(
             name=self.flat.name,
-            inputs=[table.types if table else {} for table in self.inputs],
+            inputs=[self.types(table) if table else {} for table in self.inputs],
             names=sources,
             result=result,
             settings=filled.settings or filled.partial,
@@ -363,10 +361,12 @@ class NodeCheck(Reporting):
         name = self.flat.name
         tables = self.seen or []
         absent = {
-            column: node for table in tables for column, node in table.absent.items() if column not in own
+            name: column for table in tables for name, column in table.absent.items() if name not in own
         }
         if self.skipped and tables:
-            absent |= {column: name for column in own if column not in tables[0].columns}
+            absent |= {
+                column: Column(kind, name) for column, kind in own.items() if column not in tables[0].columns
+            }
             return Table(tables[0].columns, self.through(), self.kind.name, absent)
         added = {column: Column(kind, name) for column, kind in own.items()}
         if self.linked.query is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Tools:
     prompts: Callable[[Instance], Sequence[Path]]
     shown: Callable[[Path], str]
     report: Callable[[Diagnostic], None]
+    whens: Mapping[str, bool]  # `when`s of nodes that are taken to be so, whatever they say
 
     @property
     def binder(self) -> Binder:
