@@ -1,4 +1,4 @@
-"""From Lark's tree to ours: places in the whole file, values of strings and numbers, doc comments.
+"""From the parser's tree to ours: places in the whole file, values of strings and numbers, doc comments.
 
 What cannot be (a bad escape, a number too large) is reported here; names are not looked up.
 """
@@ -9,17 +9,16 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from lark import Token, Tree
-
 from engine.language import tree as ast
 from engine.language.diagnostics import Diagnostic, Span
 from engine.language.lexing import Docs
+from engine.language.parsing import Token, Tree
 
 _ESCAPE = re.compile(r'\\(u[0-9a-fA-F]{4}|["\\nrt])')
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 _DIGITS = 400  # a longer number than any meaning
 
-Node = Tree[Token]
+Node = Tree
 
 
 class Builder:

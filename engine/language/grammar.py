@@ -1,48 +1,51 @@
-"""The parser made from `grammar/atk.lark`, kept between processes.
+"""The parser made from `grammar/atk.lark`, its tables kept between processes.
 
-Making the tables takes about 0.3 s, loading them 0.02 s, so they lie in the user's cache
-folder under a name that changes with the grammar, Lark and Python. A folder that cannot be
-written, or that belongs to someone else, is left alone: the tables are then made each time.
+Lark makes the tables, which takes about 0.3 s; reading them takes a few milliseconds. So they
+lie in the user's cache folder under a name that changes with the grammar and with Lark. A folder
+that cannot be written, or that belongs to someone else, is left alone: the tables are then made
+each time.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import sys
+import tempfile
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from lark import Lark
-from lark import __version__ as lark_version
-
 from engine import paths
+from engine.language.parsing import Parser, Rule, Tables
+
+FORM = 1  # of the kept tables; raised when `Tables` changes
 
 
 @lru_cache(maxsize=1)
-def parser() -> Lark:
-    """The parser; `start` is a whole file."""
+def parser() -> Parser:
+    """The parser of whole files."""
     grammar = paths.grammar().read_text(encoding="utf-8")
-    cache = _cache(grammar)
-    return Lark(
-        grammar,
-        parser="lalr",
-        lexer="basic",
-        propagate_positions=True,
-        maybe_placeholders=True,
-        cache=str(cache) if cache else False,
-    )
+    kept = _cache(grammar)
+    tables = _kept(kept) if kept else None
+    if tables is None:
+        from engine.language.grammar_tables import made
+
+        tables = made(grammar)
+        if kept:
+            _keep(kept, tables)
+    return Parser(tables)
 
 
 def _cache(grammar: str) -> Path | None:
-    digest = hashlib.sha256(f"{lark_version}\n{sys.version}\n{grammar}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{FORM}\n{grammar}".encode()).hexdigest()
     try:
         home = os.environ.get("XDG_CACHE_HOME")
         folder = (Path(home) if home else Path.home() / ".cache") / "atk"
         if not folder.is_absolute():
             return None
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The tables are a pickle: what another user could have put there is not loaded.
+        # What another user could have put there is not believed.
         if hasattr(os, "getuid"):
             status = folder.stat()
             if status.st_uid != os.getuid() or status.st_mode & 0o022:
@@ -50,3 +53,21 @@ def _cache(grammar: str) -> Path | None:
         return folder / f"grammar-{digest[:16]}.tables" if os.access(folder, os.W_OK) else None
     except (OSError, RuntimeError):
         return None
+
+
+def _kept(path: Path) -> Tables | None:
+    """The tables in a file, or None where there are none to be used."""
+    try:
+        tables = Tables(*json.loads(path.read_bytes()))
+        return tables._replace(rules=[Rule(*rule) for rule in tables.rules])
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _keep(path: Path, tables: Tables) -> None:
+    """Written beside and moved into place, so that no other process reads half of it."""
+    with suppress(OSError):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        with os.fdopen(handle, "w") as file:
+            json.dump(tables, file)
+        Path(name).replace(path)

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from lark import Token, Tree
-from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
-
 from engine.language.build import Builder
 from engine.language.diagnostics import Diagnostic, Span
 from engine.language.grammar import parser
 from engine.language.lexing import Docs, comments, statement_starts
+from engine.language.parsing import END, Token, Tree, UnexpectedCharacter, UnexpectedToken, Unreadable
 from engine.language.tree import Statement, Text
 
 DEEPEST = 120  # levels of nesting; far beyond what anyone reads, far below Python's own limit
@@ -73,7 +71,7 @@ class _Reader:
     def read(self) -> Source:
         try:
             trees = parser().parse(self.text.text).children
-        except UnexpectedInput:
+        except Unreadable:
             self.read_in_pieces()
         else:
             self.build(trees, 0)
@@ -98,14 +96,14 @@ class _Reader:
     def read_piece(self, starts: list[int], at: int) -> int:
         """Read the statement that starts at line `starts[at]`; how many starts it took."""
         begin = self.text.starts[starts[at]]
-        found: UnexpectedInput | None = None
+        found: Unreadable | None = None
         # A statement may hold lines that start in the first column: try to go on beyond them.
         for more in range(1, min(len(starts) - at, 12) + 1):
             beyond = starts[at + more] if at + more < len(starts) else len(self.text.lines)
             piece = self.text.text[begin : self.text.starts[beyond]]
             try:
                 self.build(parser().parse(piece).children, begin)
-            except UnexpectedInput as error:
+            except Unreadable as error:
                 found = found or error
                 if not _ended(error):
                     break
@@ -115,7 +113,7 @@ class _Reader:
         self.errors.append(self.explain(found, starts, at))
         return 1
 
-    def build(self, trees: Sequence[Tree[Token] | Token], offset: int) -> None:
+    def build(self, trees: Sequence[Tree | Token], offset: int) -> None:
         builder = Builder(self.text, self.docs, offset, self.errors.append)
         for tree in trees:
             if (deep := _too_deep(tree)) is not None:
@@ -125,23 +123,23 @@ class _Reader:
                     )
                 )
             else:
-                self.statements.append(builder.statement(cast("Tree[Token]", tree)))
+                self.statements.append(builder.statement(cast("Tree", tree)))
 
     # -- what went wrong ------------------------------------------------------------------
 
-    def explain(self, error: UnexpectedInput, starts: list[int], at: int) -> Diagnostic:
+    def explain(self, error: Unreadable, starts: list[int], at: int) -> Diagnostic:
         begin = self.text.starts[starts[at]]
-        if isinstance(error, UnexpectedCharacters):
-            return self.bad_character(begin + (error.pos_in_stream or 0))
+        if isinstance(error, UnexpectedCharacter):
+            return self.bad_character(begin + error.position)
         assert isinstance(error, UnexpectedToken)
         if _ended(error):
             return self.unclosed(error, starts, at)
         token = error.token
-        offset = begin + (token.start_pos or 0)
+        offset = begin + token.start_pos
         span = self.text.span(offset, offset + len(str(token).split("\n")[0]))
         shown = str(token).split("\n")[0]
-        accepts = error.accepts or error.expected
-        if token.type == "RBRACE" and "$END" in accepts:
+        accepts = error.accepts
+        if token.type == "RBRACE" and END in accepts:
             return Diagnostic("ATK001", "`}` closes nothing", span)
         if str(token) in RESERVED and "NAME" in accepts:
             help = f"write it in backticks to use it as a name: `` `{token}` ``"
@@ -188,7 +186,7 @@ class _Reader:
         row = starts[at]
         beyond = starts[at + 1] if at + 1 < len(starts) else None
         begin = self.text.starts[row]
-        if "RBRACE" in (error.accepts or ()):
+        if "RBRACE" in error.accepts:
             where = f"before line {beyond + 1}" if beyond is not None else "at the end of the file"
             return Diagnostic(
                 "ATK002", "this block is not closed", self.line_span(row), f"a `}}` is missing {where}"
@@ -202,7 +200,7 @@ class _Reader:
             "ATK001",
             "this statement is not finished",
             self.text.span(last - 1, last),
-            _expected(error.accepts or error.expected),
+            _expected(error.accepts),
         )
 
     def line_span(self, row: int) -> Span:
@@ -213,12 +211,12 @@ class _Reader:
         return self.text.span(start, start + max(len(code.rstrip()), 1))
 
 
-def _ended(error: UnexpectedInput) -> bool:
-    return isinstance(error, UnexpectedToken) and error.token.type == "$END"
+def _ended(error: Unreadable) -> bool:
+    return isinstance(error, UnexpectedToken) and error.token.type == END
 
 
-def _expected(accepts: set[str]) -> str | None:
-    names = sorted({SPELLED.get(name, f"`{name.lower()}`") for name in accepts if name != "$END"})
+def _expected(accepts: frozenset[str]) -> str | None:
+    names = sorted({SPELLED.get(name, f"`{name.lower()}`") for name in accepts if name != END})
     if not names or len(names) > MOST_SUGGESTIONS:
         return None
     return f"expected {names[0]}" if len(names) == 1 else f"expected {', '.join(names[:-1])} or {names[-1]}"
@@ -231,9 +229,9 @@ def _without_comments(piece: str, begin: int, docs: Docs) -> str:
     return piece
 
 
-def _too_deep(tree: Tree[Token] | Token) -> Tree[Token] | None:
+def _too_deep(tree: Tree | Token) -> Tree | None:
     """The first part that lies deeper than `DEEPEST`. No recursion: that is the point."""
-    waiting: list[tuple[Tree[Token] | Token, int]] = [(tree, 0)]
+    waiting: list[tuple[Tree | Token, int]] = [(tree, 0)]
     while waiting:
         node, depth = waiting.pop()
         if not isinstance(node, Tree):
