@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
+from engine.commands import entry
 
-from engine.commands import main
-
-sys.exit(main())
+entry()

@@ -6,7 +6,6 @@ No store and no endpoint here: `context.ask` gives replies (from the memo or for
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -206,6 +205,8 @@ class Asking:
 
     async def judge(self, values: Mapping[str, Any]) -> Verdict:
         """Ask for votes, no more than decide it, and hold them against `keep`."""
+        import asyncio
+
         if self.settings.votes == 1:
             return await self.judge_alone(values)
         total = self.settings.votes

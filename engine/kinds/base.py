@@ -26,7 +26,8 @@ Fate = Literal["ok", "rejected", "failed", "skipped", "empty"]
 class Settings(BaseModel):
     """Base of every kind's settings: an unknown setting is an error with a suggestion."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built when first used: a graph uses a few of the kinds, and a check should not wait for the others.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 @dataclass(slots=True)

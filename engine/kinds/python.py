@@ -6,7 +6,6 @@ node. What it gives is held against the node's type. Finding and loading it is `
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import inspect
 import uuid
@@ -111,6 +110,8 @@ class PythonEach(_Called, RowKind):
 
     async def work(self, row: Row, context: Context) -> Outcome:
         """Call it, in a thread or awaited; what it raises fails the row."""
+        import asyncio
+
         node = context.node
         settings = cast(PythonSettings, node.settings)
         function, path = _function(context)

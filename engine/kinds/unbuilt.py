@@ -13,7 +13,7 @@ from engine.language.kind import Role
 class AnySettings(Settings):
     """What will be settings, not looked at yet."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
 
 class AskingSettings(AnySettings):

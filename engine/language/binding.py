@@ -84,6 +84,9 @@ class Mention:
 class Binder:
     """One checking session."""
 
+    def __init__(self) -> None:
+        self.made: dict[tuple[str, ...], str] = {}  # tables by name, with their columns
+
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
         connection: duckdb.DuckDBPyConnection = _library().connect(config={"threads": 1})
@@ -97,13 +100,15 @@ class Binder:
         """The type of an expression over one row with these columns. Raises `Unbound`."""
         return str(self._fetch(f"DESCRIBE SELECT {sql} AS it {_row(columns)}")[0][1])
 
-    def aggregates(self, sql: str, columns: Mapping[str, str]) -> bool:
-        """Whether an expression that binds is over many rows: then it cannot stand in a WHERE."""
-        try:
-            self._fetch(f"DESCRIBE SELECT 1 {_row(columns) or 'FROM (SELECT 1)'} WHERE ({sql}) IS NULL")
+    def type_and_rows(self, sql: str, columns: Mapping[str, str]) -> tuple[str, bool]:
+        """The type of an expression, and whether it is over many rows. Raises `Unbound`."""
+        row = _row(columns) or "FROM (SELECT 1)"
+        try:  # what is over many rows cannot stand in a WHERE
+            found = self._fetch(f"DESCRIBE SELECT {sql} AS it {row} WHERE ({sql}) IS NULL")
+            return str(found[0][1]), False
         except Unbound as error:
-            return "aggregate" in error.message.lower()
-        return False
+            many = "aggregate" in error.message.lower()
+        return self.type_of(sql, columns), many
 
     def value(self, sql: str) -> Any:
         """The value of a constant expression. Raises `Unbound`."""
@@ -130,20 +135,25 @@ class Binder:
         self, query: str, tables: Mapping[tuple[str, ...], Mapping[str, str]], values: Mapping[str, Any]
     ) -> list[tuple[str, str]]:
         """Names and types of the columns that a query gives, over empty tables. Raises `Unbound`."""
-        connection = self.connection
-        connection.execute("BEGIN")
-        try:
-            for schema in sorted({parts[0] for parts in tables if len(parts) > 1}):
-                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(schema)}")
-            for parts, columns in tables.items():
-                inner = ", ".join(f"{identifier(name)} {kind}" for name, kind in columns.items())
-                connection.execute(
-                    f"CREATE TABLE {'.'.join(map(identifier, parts))} ({inner or 'nothing INTEGER'})"
-                )
-            found = self._fetch(f"DESCRIBE {query}", values or None, skipped=len("DESCRIBE "))
-        finally:
-            connection.execute("ROLLBACK")
+        for parts, columns in tables.items():
+            self._table(parts, columns)
+        found = self._fetch(f"DESCRIBE {query}", values or None, skipped=len("DESCRIBE "))
         return [(str(row[0]), _NULL.sub("INTEGER", str(row[1]))) for row in found]
+
+    def _table(self, parts: tuple[str, ...], columns: Mapping[str, str]) -> None:
+        """An empty table of that name. One that is there already with these columns is left as it is.
+
+        Tables of earlier queries stay: which tables a query may name is not asked here.
+        """
+        inner = ", ".join(f"{identifier(name)} {kind}" for name, kind in columns.items())
+        key = tuple(part.casefold() for part in parts)
+        if self.made.get(key) == inner:
+            return
+        if len(parts) > 1 and not any(other[0] == key[0] for other in self.made if len(other) > 1):
+            self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(parts[0])}")
+        name = ".".join(map(identifier, parts))
+        self.connection.execute(f"CREATE OR REPLACE TABLE {name} ({inner or 'nothing INTEGER'})")
+        self.made[key] = inner
 
     def _fetch(self, sql: str, values: Mapping[str, Any] | None = None, skipped: int = 0) -> list[Any]:
         try:

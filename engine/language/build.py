@@ -109,7 +109,7 @@ class Builder:
 
     def param(self, node: Node) -> ast.ParamDeclaration:
         shape, default = node.children
-        name, type_ = shape.children  # type: ignore[union-attr]
+        name, type_ = shape.children
         return ast.ParamDeclaration(self.word(name), self.type(type_), self.maybe(default), self.doc(node))
 
     def graph(self, node: Node) -> ast.GraphDeclaration:
@@ -119,14 +119,14 @@ class Builder:
             tuple(self.param(slot) for slot in _children(slots)),
             self.type(result),
             tuple(self.node(inner) for inner in _children(nodes)),
-            self.path(back.children[0]),  # type: ignore[union-attr, arg-type]
+            self.path(back.children[0]),
             self.doc(node),
         )
 
     def node(self, node: Node) -> ast.NodeDeclaration:
         kind, name, inputs, result, block = node.children
         return ast.NodeDeclaration(
-            self.path(kind),  # type: ignore[arg-type]
+            self.path(kind),
             self.word(name),
             tuple(self.path(one) for one in _children(inputs)),
             self.type(result) if result is not None else None,

@@ -16,6 +16,7 @@ from engine.language import sqltext
 from engine.language import tree as ast
 from engine.language.binding import Binder, Unbound, spelled
 from engine.language.diagnostics import Diagnostic, Span, Wrong, suggestion, wrong
+from engine.language.inference import Inference, answer, many_rows
 from engine.language.types import Type, duckdb_type
 
 
@@ -64,6 +65,7 @@ class Compiled:
     sql: str
     type: str
     reads: frozenset[str]
+    aggregate: bool  # over many rows
 
 
 Special = Callable[[ast.Expression], Any]
@@ -171,14 +173,29 @@ class Expressions:
         if any(scope.known[node.name].value is MISSING for node in ast.walk(root)
                if isinstance(node, ast.Name) and node.name in scope.known):  # fmt: skip
             raise Wrong
-        if any(isinstance(part, ast.Call) for part in ast.walk(root)) and self.binder.aggregates(
-            compiled.sql, {}
-        ):
+        if compiled.aggregate:
             raise wrong("ATK124", "an aggregate has no meaning in a constant", root.span)
+        text = _joined(root, scope)
+        if text is not None:
+            return text
         try:
             return _plain(self.binder.value(compiled.sql), root.span)
         except Unbound as error:
             raise wrong("ATK123", error.message, root.span, error.help) from None
+
+
+def _joined(root: ast.Expression, scope: Scope) -> str | None:
+    """Texts joined by `||`, for which DuckDB need not be asked."""
+    match root:
+        case ast.String(value=value):
+            return value
+        case ast.Name(name=name) if name in scope.known:
+            known = scope.known[name].value
+            return known if isinstance(known, str) else None
+        case ast.Binary(operator="||", left=left, right=right):
+            before, after = _joined(left, scope), _joined(right, scope)
+            return before + after if before is not None and after is not None else None
+    return None
 
 
 def _plain(value: Any, span: Span) -> Any:
@@ -217,19 +234,10 @@ _NUMBERS = (
     "INTEGER_LITERAL",
     "BIGNUM",
 )
-# What the commonest functions answer, whatever they are asked.
-_ANSWERS = {
-    "length": "BIGINT",
-    "len": "BIGINT",
-    "count": "BIGINT",
-    "contains": "BOOLEAN",
-    "starts_with": "BOOLEAN",
-    "ends_with": "BOOLEAN",
-    "regexp_matches": "BOOLEAN",
-    "lower": "VARCHAR",
-    "upper": "VARCHAR",
-    "trim": "VARCHAR",
-}
+
+
+# What only constants have, as the type of a column would be.
+_UNSAID = {"STRING_LITERAL": "VARCHAR", '"NULL"': "INTEGER"}
 
 
 def family(type_: str) -> str | None:
@@ -255,6 +263,8 @@ class _Check:
     def __init__(self, binder: Binder, scope: Scope, values: Mapping[int, Any]):
         self.binder, self.scope, self.values = binder, scope, values
         self.types: dict[int, str] = {}
+        self.columns: dict[str, str] = {}  # those that are read
+        self.inference = Inference({}, values)
 
     def run(self, root: ast.Expression, reads: frozenset[str]) -> Compiled:
         for part in ast.walk(root):
@@ -265,17 +275,35 @@ class _Check:
             for inner in (root, *part.parts) if part is root else part.parts:
                 if isinstance(inner, ast.Sequence) and inner.bracket == "(" and inner is not behind_in:
                     raise wrong("ATK123", "a list stands in `[` and `]`", inner.span)
+        self.columns = {name: self.scope.columns[name] for name in reads}
+        self.inference = Inference(self.named(root) | self.columns, self.values)
+        many = many_rows(root)
         sql = self.sql(root)
+        # An aggregate beside columns is for DuckDB to judge: they may need to be grouped.
+        type_ = None if many and reads else self.inference.type(root)
+        if type_ is None:
+            type_, many = self.bound(root, sql, many)
+        return Compiled(sql, _UNSAID.get(type_, type_), reads, bool(many))
+
+    def named(self, root: ast.Expression) -> dict[str, str]:
+        """The types of the params and slots that an expression names."""
+        names = {part.name for part in ast.walk(root) if isinstance(part, ast.Name)}
+        return {name: duckdb_type(self.scope.known[name].type) for name in names if name in self.scope.known}
+
+    def bound(self, root: ast.Expression, sql: str, many: bool | None) -> tuple[str, bool]:
+        """What DuckDB says of an expression: its type, and whether it is over many rows."""
         try:
-            simple = isinstance(root, ast.Name | ast.String) and id(root) not in self.values
-            type_ = self.bind(root) if simple else self.binder.type_of(sql, self.scope.columns)
+            if many is None:
+                type_, many = self.binder.type_and_rows(sql, self.columns)
+            else:
+                type_ = self.binder.type_of(sql, self.columns)
             self.types[id(root)] = type_
         except Unbound as error:
             raise self.located(root, error) from None
         for part in ast.walk(root):
             if id(part) not in self.values:
                 self.strict(part)
-        return Compiled(sql, {"STRING_LITERAL": "VARCHAR", '"NULL"': "INTEGER"}.get(type_, type_), reads)
+        return type_, many
 
     def form(self, node: ast.Expression) -> None:
         """What the grammar lets pass and no expression may be."""
@@ -309,31 +337,9 @@ class _Check:
     def bind(self, node: ast.Expression) -> str:
         """The type of a part of an expression that binds as a whole."""
         if id(node) not in self.types:
-            self.types[id(node)] = self.quick(node) or self.binder.type_of(self.sql(node), self.scope.columns)
+            said = self.inference.type(node) or (None if id(node) in self.values else answer(node))
+            self.types[id(node)] = said or self.binder.type_of(self.sql(node), self.columns)
         return self.types[id(node)]
-
-    def quick(self, node: ast.Expression) -> str | None:
-        """The type of what needs no question to DuckDB; of a number, its family is enough."""
-        match node:
-            case ast.Name(name=name):
-                if name in self.scope.columns:
-                    return self.scope.columns[name]
-                return duckdb_type(self.scope.known[name].type)
-            case ast.String():
-                return "STRING_LITERAL" if id(node) not in self.values else None
-            case ast.Constant(value=bool()):
-                return "BOOLEAN"
-            case ast.Constant(value=int()):
-                return "BIGINT"
-            case ast.Constant(value=float()):
-                return "DOUBLE"
-            case ast.Call() if node.name in _ANSWERS:
-                return _ANSWERS[node.name]
-            case ast.Unary(operator="not") | ast.Binary(operator="and" | "or" | "in" | "not in"):
-                return "BOOLEAN"
-            case ast.Binary(operator="==" | "!=" | "<" | ">" | "<=" | ">="):
-                return "BOOLEAN"
-        return None
 
     def located(self, root: ast.Expression, error: Unbound) -> Wrong:
         """The fault at the smallest part that has it on its own."""
@@ -345,7 +351,7 @@ class _Check:
                 if isinstance(part, ast.Star):
                     continue
                 try:
-                    self.binder.type_of(self.sql(part), self.scope.columns)
+                    self.binder.type_of(self.sql(part), self.columns)
                 except Unbound as inner:
                     node, error, descending = part, inner, True
                     break

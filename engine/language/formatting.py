@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import pairwise
 from typing import Any
 
-from lark import Token, Tree
 
 from engine.language.build import dedent, indentation, text_pieces
 from engine.language.diagnostics import Wrong
 from engine.language.grammar import parser
 from engine.language.lexing import Comment, comments, normalized
+from engine.language.parsing import Token, Tree
 from engine.language.syntax import Source, parse
 from engine.language.tree import Text
 
@@ -147,7 +147,7 @@ def _rows(text: str) -> list[_Row]:
 class _Indenting:
     """Gives each row its level, going through brackets and elements once."""
 
-    def __init__(self, tree: Tree[Token]):
+    def __init__(self, tree: Tree):
         self.elements: dict[int, str] = {}
         self.shapes: set[int] = set()  # braces of records and objects; the others are blocks
         slots: set[int] = set()

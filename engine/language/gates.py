@@ -112,8 +112,7 @@ def one(
         return f"a `let` has no meaning in `{word}`" if name in lets else None
 
     compiled = expressions.compile(clause.value, Scope(columns, rows.known, hint=hint))
-    aggregate = called(clause.value) and expressions.binder.aggregates(compiled.sql, columns)
-    if aggregate and word not in TABLE_WORDS:
+    if compiled.aggregate and word not in TABLE_WORDS:
         raise wrong(
             "ATK124",
             f"an aggregate has no meaning in a `{word}`, which looks at one row",
@@ -134,14 +133,9 @@ def one(
         reads=compiled.reads,
         otherwise=clause.otherwise,
         text=on_one_line(clause.value.text),
-        aggregate=aggregate,
+        aggregate=compiled.aggregate,
         span=clause.value.span,
     )
-
-
-def called(root: ast.Expression) -> bool:
-    """Whether any function is called: only then can there be an aggregate."""
-    return any(isinstance(part, ast.Call) for part in ast.walk(root))
 
 
 def of_calls(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from lark import Lark
@@ -16,7 +17,7 @@ from engine.language.parsing import Rule, Tables
 def made(grammar: str) -> Tables:
     """The tables of a grammar in Lark's notation: LALR(1), one lexer, positions, empty places as None."""
     lark = Lark(grammar, parser="lalr", lexer="basic", maybe_placeholders=True)
-    table: Any = lark.parser.parser._parse_table  # type: ignore[union-attr]
+    table: Any = lark.parser.parser._parse_table
     rules: list[LarkRule] = lark.rules
     number = {rule: at for at, rule in enumerate(rules)}
     states: list[dict[str, int]] = [{} for _ in table.states]
@@ -35,7 +36,7 @@ def made(grammar: str) -> Tables:
     )
 
 
-def _lexer(terminals: list[TerminalDef]) -> tuple[str, dict[str, dict[str, str]]]:
+def _lexer(terminals: Collection[TerminalDef]) -> tuple[str, dict[str, dict[str, str]]]:
     """One pattern for all terminals, and the words that another terminal's pattern also fits."""
     ordered = sorted(
         terminals,

@@ -211,7 +211,7 @@ class Meanings:
             raise Wrong
         scope = Scope(around.columns, around.flat.home.known, hint=around.hint)
         compiled = self.expressions.compile(written, scope)
-        if self.expressions.binder.aggregates(compiled.sql, around.columns):
+        if compiled.aggregate:
             raise wrong("ATK124", "an aggregate has no meaning over one row", written.span)
         name, text = setting.name.text, on_one_line(written.text)
         self.rows[name] = Clause(name, None, compiled.sql, compiled.reads, None, text, False, written.span)

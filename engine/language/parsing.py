@@ -42,11 +42,11 @@ class Meta:
 
 
 class Tree:
-    """What a rule of the grammar (or an alternative of one) read."""
+    """What a rule of the grammar read: trees, tokens, and None for what is left out."""
 
     __slots__ = ("children", "data", "meta")
 
-    def __init__(self, data: str, children: list[Tree | Token | None], meta: Meta):
+    def __init__(self, data: str, children: list[Any], meta: Meta):
         self.data, self.children, self.meta = data, children, meta
 
     def iter_subtrees(self) -> Iterator[Tree]:
@@ -184,9 +184,7 @@ class Parser:
         return action is not None
 
 
-def _reduce(
-    rule: Rule, states: list[int], values: list[Any], places: list[tuple[int, int] | None]
-) -> None:
+def _reduce(rule: Rule, states: list[int], values: list[Any], places: list[tuple[int, int] | None]) -> None:
     """What a rule has read, taken from the stacks, becomes one value with its place."""
     place = None
     read: list[Any] = []
@@ -195,7 +193,7 @@ def _reduce(
         known = [one for one in places[-rule.size :] if one is not None]
         place = (known[0][0], known[-1][1]) if known else None
         del states[-rule.size :], values[-rule.size :], places[-rule.size :]
-    children: list[Tree | Token | None] = []
+    children: list[Any] = []
     for empty, index, opened in rule.kept:
         if empty:
             children += [None] * empty

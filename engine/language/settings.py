@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -58,7 +59,8 @@ def _roles(annotation: Any) -> Iterator[Role]:
             yield from _roles(inner)
 
 
-def roles(model: type[BaseModel]) -> dict[str, Role]:
+@cache
+def roles(model: type[BaseModel]) -> Mapping[str, Role]:
     """Setting -> role, for the settings that have one."""
     found = {name: role_of(info) for name, info in model.model_fields.items()}
     return {name: role for name, role in found.items() if role is not None}
@@ -94,7 +96,7 @@ def fill(
             continue
         expressions[name] = setting.value
         try:
-            values[name] = evaluate(setting, role_of(info) if info else None)
+            values[name] = evaluate(setting, roles(model).get(name))
         except Wrong as error:
             told += error.diagnostics
             failed.add(name)

@@ -157,8 +157,10 @@ def _front_matter(text: str, path: Path) -> tuple[str | None, dict[str, Any]]:
     import yaml
 
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        try:
+            root, values = _yaml(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except yaml.YAMLError:  # said by the loader that is everywhere, so that it reads the same everywhere
+            root, values = _yaml(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = (mark.line + 2, mark.column + 1) if mark else (1, 1)
@@ -175,6 +177,16 @@ def _front_matter(text: str, path: Path) -> tuple[str | None, dict[str, Any]]:
         seen.add(key.value)
     description = values.pop("description", None)
     return description, values
+
+
+def _yaml(text: str, loader: Any) -> tuple[Any, Any]:
+    """The node at the root of a text, and its value."""
+    reading = loader(text)
+    try:
+        root = reading.get_single_node()
+        return root, reading.construct_document(root) if root is not None else None
+    finally:
+        reading.dispose()
 
 
 def _check_setting(key: Any, values: Any, seen: set[Any], path: Path, line: int, column: int) -> None:

@@ -113,7 +113,9 @@ def _reads(
     text: str, tree: nodes.Template, library: _Library, key: str, path: Path, shift: int
 ) -> dict[str, Place]:
     """Variables that must be given, with the place of their first use; those of includes stand there."""
-    names = meta.find_undeclared_variables(_analyser().parse(text))
+    tree.set_environment(_analyser())
+    names = meta.find_undeclared_variables(tree)
+    tree.set_environment(library.environment)
     loads = [name for name in tree.find_all(nodes.Name) if name.ctx == "load"]
     called = {id(call.node) for call in tree.find_all(nodes.Call)}
     reads: dict[str, Place] = {}

@@ -14,7 +14,9 @@ from engine.language.grammar import parser
 from engine.language.parsing import Token, Tree, UnexpectedCharacter, UnexpectedToken
 from tests.language.support import HERE
 
-TEXTS = sorted([HERE / "graphs" / "worked.atk", *paths.graphs().rglob("*.atk"), *(HERE / "errors").glob("*.atk")])
+TEXTS = sorted(
+    [HERE / "graphs" / "worked.atk", *paths.graphs().rglob("*.atk"), *(HERE / "errors").glob("*.atk")]
+)
 
 
 @pytest.fixture(scope="module")
