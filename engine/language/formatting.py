@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import pairwise
 from typing import Any
 
-
 from engine.language.build import dedent, indentation, text_pieces
 from engine.language.diagnostics import Wrong
 from engine.language.grammar import parser
@@ -123,11 +122,12 @@ def _needless(before: _Row, row: _Row) -> bool:
 
 
 def _rows(text: str) -> list[_Row]:
-    pieces: list[Token | Comment] = [*parser().lex(text), *comments(Text("", text))]
-    pieces.sort(key=lambda piece: piece.start if isinstance(piece, Comment) else piece.start_pos or 0)
+    source = Text("", text)
+    pieces: list[Token | Comment] = [*parser().lex(text), *comments(source)]
+    pieces.sort(key=lambda piece: piece.start if isinstance(piece, Comment) else piece.start_pos)
     rows: list[_Row] = []
     for piece in pieces:
-        line = piece.line or 0
+        line = piece.line if isinstance(piece, Comment) else source.span(piece.start_pos).line
         if not rows or line > rows[-1].end:
             rows.append(_Row(line=line))
         row = rows[-1]
