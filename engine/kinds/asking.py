@@ -6,16 +6,16 @@ No store and no endpoint here: `context.ask` gives replies (from the memo or for
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from engine.kinds.base import Context, Made, Outcome, Row
+from engine.kinds.choices import asked_for
+from engine.kinds.votes import Count, Vote
 from engine.language.program import Clause, Node
 from engine.language.templates import Template, TemplateProblem
-from engine.language.types import SCALARS, Literal, Many, Optional, Record, Type, schema_text
+from engine.language.types import Many, Optional, Record, Type, schema_text
 from engine.models.base import Reply, Request
 from engine.models.replies import Unparsed, parse
 
@@ -85,7 +85,7 @@ class Parts:
             "ask",
             node.template,
             settings.model,
-            node.result,
+            asked_for(node),
             settings.reply,
             sampling(node.template, settings),
             node.of("check"),
@@ -210,12 +210,11 @@ class Asking:
         if self.settings.votes == 1:
             return await self.judge_alone(values)
         total = self.settings.votes
-        needed = min(total, math.floor(total * self.settings.quorum) + 1)
-        votes: list[tuple[dict[str, Any] | None, str | None]] = []  # reply, reason against
+        count = Count(self.parts.question.wanted, total, self.settings.quorum, bool(self.parts.keeps))
         failures: list[Answer] = []
         asked = 0
-        while asked < total and self.undecided(votes, needed, total - asked):
-            more = min(total - asked, max(1, needed - self.leading(votes)))
+        while asked < total and not count.settled(total - asked):
+            more = count.next(total - asked)
             answers = await asyncio.gather(
                 *(self.answer(self.parts.question, values, sample) for sample in range(asked, asked + more))
             )
@@ -227,8 +226,14 @@ class Asking:
             )
             for answer, reasons in zip(good, held, strict=True):
                 declined = "the model declined" if answer.value is None else None
-                votes.append((answer.value, declined or next((text for text in reasons if text), None)))
-        return self.count(votes, failures, needed)
+                count.votes.append(
+                    Vote(answer.value, declined or next((one for one in reasons if one), None))
+                )
+        if count.fate(len(failures)) is None:  # the votes that failed might have decided it
+            return Verdict(None, False, failed=failures[0])
+        reply, reason = count.outcome()
+        replies = [dict(vote.reply) for vote in count.votes if vote.reply is not None]
+        return Verdict(reply, reason is None, reason, replies)
 
     async def judge_alone(self, values: Mapping[str, Any]) -> Verdict:
         """The verdict of a single reply."""
@@ -242,54 +247,6 @@ class Asking:
         held = await self.context.hold(self.parts.keeps, [{**values, **answer.value}])
         reason = next((text for text in held[0] if text), None)
         return Verdict(answer.value, reason is None, reason)
-
-    def leading(self, votes: Sequence[tuple[dict[str, Any] | None, str | None]]) -> int:
-        """How many votes the side that may win has so far."""
-        return max(Counter(self.side(vote) for vote in votes).values(), default=0)
-
-    def undecided(
-        self, votes: Sequence[tuple[dict[str, Any] | None, str | None]], needed: int, left: int
-    ) -> bool:
-        if not self.parts.keeps:
-            return self.leading(votes) < needed
-        kept = sum(reason is None for _, reason in votes)
-        return kept < needed <= kept + left
-
-    def side(self, vote: tuple[dict[str, Any] | None, str | None]) -> Any:
-        """What a vote is for: kept or not; without `keep`, its booleans and choices."""
-        reply, reason = vote
-        if self.parts.keeps or reply is None:
-            return reason is None
-        record = cast(Record, unwrapped(self.node.result))
-        return tuple(
-            reply[entry.name]
-            for entry in record
-            if entry.type == SCALARS["bool"] or isinstance(entry.type, Literal)
-        )
-
-    def count(
-        self, votes: list[tuple[dict[str, Any] | None, str | None]], failures: list[Answer], needed: int
-    ) -> Verdict:
-        if not votes:
-            return Verdict(
-                None, False, failed=failures[0] if failures else Answer(failure="nothing was asked")
-            )
-        replies = [reply for reply, _ in votes if reply is not None]
-        sides = Counter(self.side(vote) for vote in votes)
-        if self.parts.keeps:
-            kept = sides[True] >= needed
-            if not kept and failures and sides[True] + len(failures) >= needed:
-                return Verdict(None, False, failed=failures[0])  # the votes that failed might have decided it
-            winner: Any = kept
-        else:
-            winner = sides.most_common(1)[0][0]
-            kept = True
-        reply, reason = next((vote for vote in votes if self.side(vote) == winner), votes[0])
-        if reply is None and kept and not self.parts.keeps:
-            kept, reason = False, "the model declined"
-        if not kept and len(votes) > 1:
-            reason = f"{reason} ({sides[True]} of {len(votes)} votes kept it)"
-        return Verdict(reply or {}, kept and reason is None, reason, replies)
 
     # -- one answer, with its retries -----------------------------------------------------
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from engine.kinds.asking import Parts
 
 
+VOTES = 2  # raised when the same votes begin to come to something else
+
+
 class Sampling(Settings):
     """Sampling that a node may set over its model's; the names are the endpoint's own."""
 
@@ -122,6 +125,11 @@ class Prompt(RowKind):
         record = row_record(shape.result)
         reply = {field.name: duckdb_type(field.type) for field in record} if record else {}
         return {"check": reply, "keep": reply}
+
+    def static(self, node: Node) -> dict[str, Any]:
+        """How votes are counted is a part where there are several."""
+        several = cast(PromptSettings, node.settings).votes > 1
+        return super().static(node) | ({"votes": VOTES} if several else {})
 
     def reads(self, node: Node) -> frozenset[str] | None:
         """What the templates and the gates name."""

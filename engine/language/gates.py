@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from engine.language import tree as ast
 from engine.language.binding import spelled
@@ -135,7 +136,36 @@ def one(
         text=on_one_line(clause.value.text),
         aggregate=compiled.aggregate,
         span=clause.value.span,
+        choices=dict(_choices(expressions, clause.value, columns, rows)),
     )
+
+
+def _choices(
+    expressions: Expressions, root: ast.Expression, columns: Mapping[str, str], rows: Rows
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """`label in ["a", "b"]`, with a list that is known when the graph is planned."""
+    match root:
+        case ast.Binary(operator="and", left=left, right=right):
+            yield from _choices(expressions, left, columns, rows)
+            yield from _choices(expressions, right, columns, rows)
+        case ast.Binary(operator="in", left=ast.Name(name=name), right=right):
+            named = {part.name for part in ast.walk(right) if isinstance(part, ast.Name)}
+            if name not in columns or named & columns.keys():
+                return
+            if isinstance(right, ast.Sequence):
+                items = [_constant(expressions, item, rows) for item in right.items]
+            else:
+                found = _constant(expressions, right, rows)
+                items = found if isinstance(found, list) else []
+            if items and all(isinstance(item, str) for item in items):
+                yield name, tuple(items)
+
+
+def _constant(expressions: Expressions, written: ast.Expression, rows: Rows) -> Any:
+    try:
+        return expressions.constant(written, Scope(known=rows.known))
+    except Wrong:
+        return None
 
 
 def of_calls(

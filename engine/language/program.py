@@ -66,6 +66,7 @@ class Clause:
     text: str  # as it is laid out on one line
     aggregate: bool
     span: Span
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # texts that a column may have
 
 
 @dataclass(frozen=True)

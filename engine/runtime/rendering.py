@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.kinds.base import KindError
+from engine.kinds.choices import asked_for
 from engine.language.program import Node, Program
 from engine.language.types import schema_text
 
@@ -34,7 +35,9 @@ def messages_of(program: Program, options: Options, name: str, row: str) -> list
         needed = {column: types[column] for column in sorted(clause.reads)}
         types[str(clause.name)] = expressions.type_of(clause.sql, types)
         values[str(clause.name)] = expressions.evaluate([clause.sql], [values], needed)[0][0]
-    return node.template.render(values, schema_text(node.result, getattr(node.settings, "reply", "json")), "")
+    return node.template.render(
+        values, schema_text(asked_for(node), getattr(node.settings, "reply", "json")), ""
+    )
 
 
 def _columns(program: Program, options: Options, node: Node, row: str) -> dict[str, Any]:
