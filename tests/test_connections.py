@@ -13,12 +13,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from yarl import URL
 
 from engine.language.program import ModelSpec
-from engine.models.connections import Answer, Connections, NotConnected
+from engine.models.connections import (
+    Answer,
+    BrokenOff,
+    Connections,
+    Disconnected,
+    NoHTTP,
+    NotConnected,
+)
 from engine.models.faults import from_exception
 
 BODY = b'{"choices": []}'
@@ -190,12 +196,12 @@ def test_many_at_once_take_a_connection_each_and_keep_them() -> None:
 @pytest.mark.parametrize(
     ("script", "error", "says"),
     [
-        ([None], aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
-        ([PLAIN[:-3], None], aiohttp.ClientPayloadError, "broke off in the middle"),
-        ([CHUNKED[:-12], None], aiohttp.ClientPayloadError, "broke off in the middle"),
-        ([PLAIN[:20], None], aiohttp.ClientError, "closed the connection without an answer"),
-        ([b"SSH-2.0-OpenSSH\r\n"], aiohttp.ClientError, "the answer is no HTTP"),
-        ([ZIPPED[:-12] + b"x" * 12], aiohttp.ClientPayloadError, "broke off in the middle"),
+        ([None], Disconnected, "closed the connection without an answer"),
+        ([PLAIN[:-3], None], BrokenOff, "broke off in the middle"),
+        ([CHUNKED[:-12], None], BrokenOff, "broke off in the middle"),
+        ([PLAIN[:20], None], Disconnected, "closed the connection without an answer"),
+        ([b"SSH-2.0-OpenSSH\r\n"], NoHTTP, "it does not speak HTTP"),
+        ([ZIPPED[:-12] + b"x" * 12], BrokenOff, "broke off in the middle"),
         ([5.0], TimeoutError, "gave no answer within"),
         ([PLAIN[:50], 5.0], TimeoutError, "gave no answer within"),
     ],

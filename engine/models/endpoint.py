@@ -10,15 +10,18 @@ import base64
 import ssl
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib import request
 
-import aiohttp
 from yarl import URL
 
 from engine.language.program import ModelSpec
-from engine.models.connections import KEEP_ALIVE, Answer, Connections
+from engine.models.connections import KEEP_ALIVE, Answer, Connections, SessionProblem
 from engine.models.faults import Failure
 from engine.models.limits import Limits
+
+if TYPE_CHECKING:
+    import aiohttp
 
 CONNECT_TIMEOUT = 10.0  # seconds
 LIST_TIMEOUT = 5.0  # seconds, for the list of models, which only makes a message better
@@ -76,23 +79,31 @@ class Endpoint:
     async def post(self, payload: bytes, patience: float) -> Answer:
         """Send a request for a completion; `patience` is seconds for all of it.
 
-        Raises `NoKey`, and what aiohttp and `Connections.post` raise.
+        Raises `NoKey`, and what `Connections.post` raises.
         """
-        if self._proxy is None:
-            connections = self._connections or self._connect()
-            answer = await connections.post(payload, patience)
-            return self._blanked(answer) if self._hidden_always or answer.status != 200 else answer
-        limits = aiohttp.ClientTimeout(total=patience, sock_connect=min(CONNECT_TIMEOUT, patience))
-        session = self._session or self._open()
-        async with session.post(self.chat, data=payload, timeout=limits, allow_redirects=False) as came:
-            return self._blanked(Answer(came.status, came.headers, await came.read()))
+        if self._proxy is not None:
+            return await self._through_session("POST", self.chat, payload, patience)
+        connections = self._connections or self._connect()
+        answer = await connections.post(payload, patience)
+        return self._blanked(answer) if self._hidden_always or answer.status != 200 else answer
 
     async def get_models(self) -> Answer:
-        """Ask for the list of models. Raises what aiohttp raises, and `NoKey`."""
+        """Ask for the list of models. Raises as `post` does."""
+        return await self._through_session("GET", self.models, None, LIST_TIMEOUT)
+
+    async def _through_session(self, method: str, url: URL, payload: bytes | None, patience: float) -> Answer:
+        """Through aiohttp's session, which knows proxies. Raises `SessionProblem`, and as `post` does."""
+        import aiohttp
+
         session = self._session or self._open()
-        patience = aiohttp.ClientTimeout(total=LIST_TIMEOUT)
-        async with session.get(self.models, timeout=patience, allow_redirects=False) as came:
-            return self._blanked(Answer(came.status, came.headers, await came.read()))
+        limits = aiohttp.ClientTimeout(total=patience, sock_connect=min(CONNECT_TIMEOUT, patience))
+        try:
+            async with session.request(
+                method, url, data=payload, timeout=limits, allow_redirects=False
+            ) as came:
+                return self._blanked(Answer(came.status, came.headers, await came.read()))
+        except aiohttp.ClientError as problem:
+            raise SessionProblem(problem) from None
 
     async def close(self) -> None:
         """One user less; the last one closes the connections."""
@@ -116,6 +127,8 @@ class Endpoint:
         return self._connections
 
     def _open(self) -> aiohttp.ClientSession:
+        import aiohttp
+
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0,

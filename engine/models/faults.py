@@ -17,12 +17,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import orjson
 
 from engine.language.program import ModelSpec
 from engine.models.base import Fault
-from engine.models.connections import NotConnected
+from engine.models.connections import (
+    BrokenOff,
+    ConnectTimeout,
+    NoAddress,
+    NoHTTP,
+    NotConnected,
+    SessionProblem,
+)
 
 LONGEST_WAIT = 300.0  # seconds; an endpoint that asks for more is not waited for
 LIMITED_FOR = 900.0  # seconds that one call may spend on being told to slow down
@@ -161,38 +167,93 @@ def from_error(error: Any, spec: ModelSpec, host: str) -> Failure:
 def from_exception(problem: Exception, spec: ModelSpec, host: str) -> Failure:
     """What a connection that was not made, or broke, means."""
     match problem:
-        case aiohttp.ClientConnectorCertificateError() | ssl.SSLCertVerificationError():
-            return Failure("transport", f"the certificate of {host} is not trusted: {_line(str(problem))}")
-        case aiohttp.ClientConnectorSSLError() | ssl.SSLError():
-            mend = "is base_url https where it should be http?"
-            return Failure("transport", f"{host} does not speak TLS as expected: {mend}")
-        case aiohttp.ClientConnectorDNSError() | socket.gaierror():
-            mend = "is base_url right, is there a network?"
-            return Failure("transport", f"the name {host} is not known: {mend}", retry=True)
-        case aiohttp.ConnectionTimeoutError():
-            return Failure("transport", f"{host} does not answer: the connection timed out", retry=True)
+        case SessionProblem():
+            return _from_session(problem.reason, spec, host)
+        case ssl.SSLCertVerificationError():
+            return _no_trust(problem, host)
+        case ssl.SSLError():
+            return _no_tls(host)
+        case socket.gaierror():
+            return _no_name(host)
+        case ConnectTimeout():
+            return _no_time(host)
         case TimeoutError():
             return Failure("timeout", f"{host} gave no answer within {spec.timeout:g} s", retry=True)
+        case NoAddress():
+            return _no_address(spec)
+        case NotConnected():
+            return _no_connection(problem.reason, host)
+        case BrokenOff():
+            return _broken_off(host)
+        case ConnectionError() if not isinstance(problem, NoHTTP):
+            return _closed(host)
+        case _:
+            text = _line(str(problem)) or type(problem).__name__
+            retry = not isinstance(problem, ValueError)
+            return Failure("transport", f"the connection to {host} failed: {text}", retry=retry)
+
+
+def _from_session(problem: Exception, spec: ModelSpec, host: str) -> Failure:
+    """The same for what aiohttp raises, whose exceptions name more of what lies between."""
+    import aiohttp
+
+    match problem:
+        case aiohttp.ClientConnectorCertificateError():
+            return _no_trust(problem, host)
+        case aiohttp.ClientConnectorSSLError():
+            return _no_tls(host)
+        case aiohttp.ClientConnectorDNSError():
+            return _no_name(host)
+        case aiohttp.ConnectionTimeoutError():
+            return _no_time(host)
         case aiohttp.ClientHttpProxyError():
             said = _line(f"{problem.status} {problem.message}")
             return Failure("transport", f"the proxy does not reach {host}: {said}")
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return Failure("model", f'base_url of model {spec.name} is no address: "{spec.base_url}"')
-        case NotConnected() | aiohttp.ClientConnectorError():
-            reason = problem.reason if isinstance(problem, NotConnected) else problem.os_error
-            return Failure(
-                "transport",
-                f"cannot connect to {host}: {_reason(reason)}. Is the server running, is base_url right?",
-                retry=True,
-            )
+            return _no_address(spec)
+        case aiohttp.ClientConnectorError():
+            return _no_connection(problem.os_error, host)
         case aiohttp.ClientPayloadError():
-            return Failure("transport", f"{host} broke off in the middle of its answer", retry=True)
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
-            return Failure("transport", f"{host} closed the connection without an answer", retry=True)
+            return _broken_off(host)
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+            return _closed(host)
         case _:
-            text = _line(str(problem)) or type(problem).__name__
-            retry = not isinstance(problem, ValueError)  # such as a proxy of a kind that is not known
-            return Failure("transport", f"the connection to {host} failed: {text}", retry=retry)
+            return from_exception(problem, spec, host)
+
+
+def _no_trust(problem: Exception, host: str) -> Failure:
+    return Failure("transport", f"the certificate of {host} is not trusted: {_line(str(problem))}")
+
+
+def _no_tls(host: str) -> Failure:
+    mend = "is base_url https where it should be http?"
+    return Failure("transport", f"{host} does not speak TLS as expected: {mend}")
+
+
+def _no_name(host: str) -> Failure:
+    mend = "is base_url right, is there a network?"
+    return Failure("transport", f"the name {host} is not known: {mend}", retry=True)
+
+
+def _no_time(host: str) -> Failure:
+    return Failure("transport", f"{host} does not answer: the connection timed out", retry=True)
+
+
+def _no_address(spec: ModelSpec) -> Failure:
+    return Failure("model", f'base_url of model {spec.name} is no address: "{spec.base_url}"')
+
+
+def _no_connection(reason: BaseException, host: str) -> Failure:
+    mend = "Is the server running, is base_url right?"
+    return Failure("transport", f"cannot connect to {host}: {_reason(reason)}. {mend}", retry=True)
+
+
+def _broken_off(host: str) -> Failure:
+    return Failure("transport", f"{host} broke off in the middle of its answer", retry=True)
+
+
+def _closed(host: str) -> Failure:
+    return Failure("transport", f"{host} closed the connection without an answer", retry=True)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -14,8 +14,6 @@ import os
 import time
 from collections.abc import Mapping
 
-import aiohttp
-
 from engine.language.program import ModelSpec
 from engine.models import tokens
 from engine.models.base import Reply, Request
@@ -137,7 +135,7 @@ class OpenAI:
             answer = await self.endpoint.post(body, self.spec.timeout)
         except NoKey as missing:
             return missing.failure
-        except (aiohttp.ClientError, OSError, ValueError) as problem:
+        except (OSError, ValueError) as problem:
             return from_exception(problem, self.spec, host)
         if answer.status == 200:
             reply = self._wire.read(answer.payload, request, host)
@@ -186,7 +184,7 @@ class OpenAI:
     async def _ask_names(self) -> list[str]:
         try:
             answer = await self.endpoint.get_models()
-        except (aiohttp.ClientError, OSError, ValueError, NoKey):
+        except (OSError, ValueError, NoKey):
             return []
         return model_names(answer.payload) if answer.status == 200 else []
 
