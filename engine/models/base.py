@@ -16,9 +16,9 @@ Status = Literal["ok", "cut", "refused", "error"]
 Fault = Literal["transport", "timeout", "limited", "server", "authentication", "model", "request"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
-    """One call, before it is sent.
+    """One call, before it is sent; not changed once it is made (freezing it would double its cost).
 
     `messages` are role/content pairs. `wanted` is the type that the reply must have (for
     `reply = "text"` and `"tags"` no `response_format` is asked for). `values` holds what the

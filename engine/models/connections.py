@@ -77,7 +77,7 @@ class NoAddress(ValueError):
     """The address is none that HTTP goes to."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """What came back: the status, the headers, the whole body."""
 

@@ -62,8 +62,11 @@ class RowStation(Station):
         super().__init__(engine, node, kind, parts)
         self.inbox = Channel()
         self.prepared = kind.prepare(node)
-        self.window = asyncio.Semaphore(window)
+        self.window = window  # rows that may be under way
+        self.room = asyncio.Event()  # set whenever one of them ends
         self.tasks: set[asyncio.Task[None]] = set()
+        self.blocking, self.work_on, self.work_now = kind.blocking, kind.work, kind.work_now
+        self.context = RowContext(self, {})  # of all rows, where there is no `let`
         self.types_before: dict[str, str] = {}  # in scope before the call: the input's columns and `let`s
         self.types: dict[str, str] = {}  # in scope after it: the reply's fields over those
         self.lets_at_work = node.of("let")
@@ -190,18 +193,20 @@ class RowStation(Station):
         known: Mapping[bytes, Sequence[PastRow]] = {}
         if self.had_rows and passed:
             known = await asyncio.to_thread(self.store.outcomes, self.node.name, list(set(keys.values())))
+        loop = asyncio.get_running_loop()
         for row, lets, _ in passed:
             key = keys[row.id]
             if key in known:
                 await self.finish(row, remembered(known[key]), key, worked=False)
                 continue
-            await self.window.acquire()
+            while len(self.tasks) >= self.window:
+                self.room.clear()
+                await self.room.wait()
             if self.result is not None or self.engine.stopping:
-                self.window.release()
                 raise Stopping(self.engine.stopping or self.progress.reason or "stopped")
-            task = asyncio.create_task(self.decide(row, lets, key))
+            task = loop.create_task(self.decide(row, lets, key))
             self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            task.add_done_callback(self.decided)
 
     def all_ids(self, row: Row) -> dict[str, bytes]:
         """A row's ids, under the names of skipped nodes too that it has passed."""
@@ -243,21 +248,19 @@ class RowStation(Station):
         if self.cached_columns is None:
             reads = self.kind.reads(self.node)
             self.cached_columns = tuple(sorted(row.columns if reads is None else reads & row.columns.keys()))
-        return fingerprint(
-            self.static, [row.columns[name] for name in self.cached_columns], list(lets.values())
-        )
+        columns = row.columns
+        return fingerprint(self.static, [columns[name] for name in self.cached_columns], list(lets.values()))
 
     # -- rows out -----------------------------------------------------------------------------------
 
     async def decide(self, row: Row, lets: Mapping[str, Any], key: bytes) -> None:
         """One row's own task."""
-        kind = cast(RowKind, self.kind)
-        context = RowContext(self, lets)
+        context = self.context if not lets else RowContext(self, lets)
         try:
-            if kind.blocking:
-                outcome = await asyncio.to_thread(kind.work_now, row, context)
+            if self.blocking:
+                outcome = await asyncio.to_thread(self.work_now, row, context)
             else:
-                outcome = await kind.work(row, context)
+                outcome = await self.work_on(row, context)
             await self.finish(row, outcome, key)
         except Unpaid:
             self.unpaid.add(row.id)
@@ -270,23 +273,18 @@ class RowStation(Station):
         except Exception as error:
             self.engine.crash(self.node.name, error)
             self.fail_node(str(error), None, told=True)
-        finally:
-            self.window.release()
+
+    def decided(self, task: asyncio.Task[None]) -> None:
+        """The task of a row has ended, however it did."""
+        self.tasks.discard(task)
+        self.room.set()
 
     async def finish(self, row: Row, outcome: Outcome, key: bytes | None, worked: bool = True) -> None:
         """Write what became of a row and hand its children on."""
         made = outcome.made or [Made({}, "empty")]
         written, children = [], []
         for place, item in enumerate(made):
-            stored, child = self.stored(
-                item,
-                row,
-                place,
-                key=key,
-                retry=outcome.retry,
-                asked=outcome.asked,
-                calls=outcome.calls,
-            )
+            stored, child = self.stored(item, row, place, key=key, outcome=outcome)
             written.append(stored)
             if child is not None:
                 children.append(child)

@@ -13,19 +13,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from engine.kinds.base import Kind, KindError, Made, Row
+from engine.kinds.base import Kind, KindError, Made, Outcome, Row
 from engine.language.program import Node
 from engine.runtime import collecting
 from engine.runtime.calls import Stopping
 from engine.runtime.channel import Channel
 from engine.runtime.events import NodeProgress, Note, Wrote
 from engine.runtime.statics import static_of
-from engine.store.keys import fingerprint
+from engine.store.keys import digest, encoded, mapping_of, row_id
 from engine.store.records import NodeState, Stored
 
 if TYPE_CHECKING:
     from engine.runtime.engine import Engine
 
+NOTHING = Outcome()  # of rows that no call made
 Result = Literal["done", "unchanged", "passed", "stopped", "failed", "expectation"]
 ENDED: tuple[Result, ...] = ("done", "unchanged", "passed")
 """Results with which a table is whole."""
@@ -53,6 +54,8 @@ class Station:
         self.parts_before: Mapping[str, str] = dict(self.info.get("parts", {}))
         self.files: list[tuple[Path, int]] = []
         self.at_most = False  # dry run: it may not have its turn at all
+        self.own_names = tuple(node.own)
+        self.encode_own = mapping_of(node.own)
         self.stable = False  # its rows in the store stand as they are, whatever this run does upstream
 
     # -- what a run knows before it starts -------------------------------------------------
@@ -221,34 +224,52 @@ class Station:
         for channel in self.downstream:
             await channel.put(rows)
 
-    def stored(self, made: Made, parent: Row | None, place: int, **more: Any) -> tuple[Stored, Row | None]:
+    def stored(
+        self,
+        made: Made,
+        parent: Row | None,
+        place: int,
+        *,
+        key: bytes | None = None,
+        parent_rev: bytes | None = None,
+        outcome: Outcome = NOTHING,
+    ) -> tuple[Stored, Row | None]:
         """A row as the store keeps it, and as it flows on (only if it is ok)."""
         lineage = made.parent or parent
         above = lineage.ids if lineage else made.ids or {}
         ids = {name: above[name] for name in self.node.ancestors if name in above}
-        identity: Any = made.identity if made.identity is not None else place
-        if made.identity is None and made.parent is not None:
-            identity = 0
-        row_id = fingerprint(lineage.id if lineage else None, identity)
-        own = {name: made.own.get(name) for name in self.node.own}
-        rev = fingerprint(lineage.rev if lineage else self.revs_of(ids), made.fate, made.reason, own)
-        more.setdefault("parent_rev", lineage.rev if lineage else None)
+        identity: Any = made.identity
+        if identity is None:
+            identity = place if made.parent is None else 0
+        given = made.own
+        own = {name: given.get(name) for name in self.own_names}
+        if lineage is not None:
+            parent_id, content = lineage.id, encoded(lineage.rev)
+            parent_rev = parent_rev or lineage.rev
+        else:
+            parent_id, content = None, encoded(self.revs_of(ids))
+        id = row_id(parent_id, identity)
+        rev = digest(content, encoded(made.fate), encoded(made.reason), self.encode_own(own))
         stored = Stored(
-            id=row_id,
-            rev=rev,
-            parent=lineage.id if lineage else None,
-            place=place,
-            status=made.fate,
-            reason=made.reason,
-            ids=ids,
-            own=own,
-            static=self.static,
-            **more,
+            id,
+            rev,
+            parent_id,
+            parent_rev,
+            place,
+            key,
+            made.fate,
+            made.reason,
+            outcome.retry,
+            outcome.asked,
+            outcome.calls,
+            self.static,
+            ids,
+            own,
         )
         if made.fate != "ok":
             return stored, None
         columns = {**lineage.columns, **own} if lineage and self.keeps else own
-        return stored, Row(row_id, rev, columns, {**ids, self.node.name: row_id})
+        return stored, Row(id, rev, columns, {**ids, self.node.name: id})
 
     def revs_of(self, ids: Mapping[str, bytes]) -> Any:
         """Content of ancestors that a row shows without having a parent row: none by default."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -34,6 +34,35 @@ def fingerprint(*parts: Any) -> bytes:
     return hashlib.sha256(b"".join([_encoded(part) for part in parts])).digest()[:16]
 
 
+def row_id(parent: bytes | None, identity: int | str) -> bytes:
+    """`fingerprint(parent, identity)`, three times as quick: every row of a run has one made."""
+    above = b"n" if parent is None else b"b%d:%b" % (len(parent), parent)
+    own = b"i%d;" % identity if type(identity) is int else _encoded(identity)
+    return hashlib.sha256(above + own).digest()[:16]
+
+
+def mapping_of(names: Iterable[str]) -> Callable[[Mapping[str, Any]], bytes]:
+    """The encoding of mappings that all have just these keys: they are sorted and encoded once."""
+    ordered = sorted((_text(name), name) for name in names)
+    start = b"d%d:" % len(ordered)
+    plain = _PLAIN
+
+    def encode(mapping: Mapping[str, Any]) -> bytes:
+        parts = [start]
+        for key, name in ordered:
+            value = mapping[name]
+            parts.append(key)
+            parts.append(plain.get(type(value), _rare)(value))
+        return b"".join(parts)
+
+    return encode
+
+
+def digest(*encodings: bytes) -> bytes:
+    """The fingerprint of values that are encoded already, by `encoded` or `mapping_of`."""
+    return hashlib.sha256(b"".join(encodings)).digest()[:16]
+
+
 def child_id(parent: bytes | None, node: str, place: int | str) -> bytes:
     """The id of a row: a hash of its parent's id, its node, and its place among its siblings.
 
@@ -42,14 +71,21 @@ def child_id(parent: bytes | None, node: str, place: int | str) -> bytes:
     return fingerprint("row", parent, node, place)
 
 
+def encoded(value: Any) -> bytes:
+    """The canonical bytes of a value, as `fingerprint` takes them. Raises `TypeError` as it does."""
+    return _encoded(value)
+
+
 def _encoded(value: Any) -> bytes:
-    """The canonical bytes of a value. A run does this some twenty times a row: hence the table below."""
     encode = _PLAIN.get(type(value), _rare)
     return encode(value)
 
 
 def _text(value: str) -> bytes:
-    content = _utf8(value)
+    try:
+        content = value.encode()
+    except UnicodeEncodeError:
+        content = _utf8(value)
     return b"s%d:%b" % (len(content), content)
 
 
