@@ -319,9 +319,9 @@ def test_a_key_is_the_same_in_every_version_of_the_engine() -> None:
     """Whoever changes this makes every stored reply of every project unknown: raise no key lightly."""
     request = Request(HELLO, None, "text", sampling={"temperature": 0.5}, sample=2)
     logical = (
-        b'{"address":"http://h/v1","messages":[{"content":"Hello","role":"user"}],"model":"mock","options":{},'
-        b'"provider":"openai","reply":"text","sample":2,"sampling":{"temperature":0.5},"schema":null,'
-        b'"structured":null,"words":false}'
+        b'{"address":"http://h/v1","model":"mock","options":{},"provider":"openai","reply":"text",'
+        b'"sampling":{"temperature":0.5},"schema":null,"structured":null,"words":false}'
+        b'2:[{"content":"Hello","role":"user"}]'
     )
     assert key_of(request) == hashlib.sha256(logical).digest()[:16]
 

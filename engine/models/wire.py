@@ -6,7 +6,7 @@ No sending, no limits and no key: what goes in and comes out is plain data.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,17 @@ class Shape:
     refused: bool = False
 
 
+@dataclass(slots=True)
+class Form:
+    """What the requests of one prompt share. `logical` is its part of a key, JSON."""
+
+    wanted: Type | None
+    sampling: Mapping[str, Any] | None
+    shape: Shape | None
+    logical: bytes
+    merged: dict[str, Any]  # sampling, over the model's own
+
+
 class Wire:
     """How one model of a graph is asked."""
 
@@ -42,6 +53,7 @@ class Wire:
         self.spec = spec
         self.address = address
         self._shapes: dict[int, Shape] = {}
+        self._forms: dict[tuple[int, int, str, bool], Form] = {}
 
     def shape(self, request: Request) -> Shape | None:
         """The shape that the request wants as JSON; None where the reply is not JSON."""
@@ -65,12 +77,29 @@ class Wire:
         Whether the endpoint takes the schema or is told of it in words is found out while
         running, so that it cannot be a part of the key; what the graph says of it is.
         """
+        form = self._form(request)
+        messages = orjson.dumps(
+            self._messages(request, in_words=form.shape is None), option=orjson.OPT_SORT_KEYS
+        )
+        return hashlib.sha256(b"%b%d:%b" % (form.logical, request.sample, messages)).digest()[:16]
+
+    def _form(self, request: Request) -> Form:
+        """What the requests of one prompt share."""
+        # By identity, since hashing a nested type costs more than all the rest of a key.
+        place = (id(request.wanted), id(request.sampling), request.reply, request.shows_schema)
+        form = self._forms.get(place)
+        if form is None or form.wanted is not request.wanted or form.sampling is not request.sampling:
+            if len(self._forms) >= SHAPES_KEPT:
+                self._forms.clear()
+            form = self._forms[place] = self._made_form(request)
+        return form
+
+    def _made_form(self, request: Request) -> Form:
         shape = self.shape(request)
         logical = {
             "provider": self.spec.provider,
             "address": self.address,
             "model": self.spec.model,
-            "messages": self._messages(request, in_words=shape is None),
             "sampling": self._sampling(request),
             "options": dict(self.spec.options),
             "reply": request.reply,
@@ -78,32 +107,33 @@ class Wire:
             # Kept in its own order: fields are generated in the order of the schema.
             "schema": orjson.Fragment(shape.schema) if shape else None,
             "words": shape is not None and not request.shows_schema,
-            "sample": request.sample,
         }
-        return hashlib.sha256(orjson.dumps(logical, option=orjson.OPT_SORT_KEYS)).digest()[:16]
+        packed = orjson.dumps(logical, option=orjson.OPT_SORT_KEYS)
+        return Form(request.wanted, request.sampling, shape, packed, self._sampling(request))
 
     def sends_schema(self, request: Request, endpoint_takes: bool | None) -> bool:
         """Whether the schema goes into `response_format`, after what is known of the endpoint."""
         structured = self.spec.structured
         if structured not in ("auto", "schema") or "response_format" in self.spec.options:
             return False
-        shape = self.shape(request)
+        shape = self._form(request).shape
         if shape is None:
             return False
         return structured == "schema" or not (shape.refused or endpoint_takes is False)
 
     def body(self, request: Request, with_schema: bool) -> bytes:
         """The request as it is sent."""
+        form = self._form(request)
         body: dict[str, Any] = {
             "model": self.spec.model,
             "messages": self._messages(request, in_words=not with_schema),
+            **form.merged,
         }
-        body.update(self._sampling(request))
         # Votes ask one thing several times: with one seed for all they would all say the same.
         if request.sample and isinstance(body.get("seed"), int):
             body["seed"] += request.sample
-        if with_schema and (shape := self.shape(request)) is not None:
-            body["response_format"] = shape.form
+        if with_schema and form.shape is not None:
+            body["response_format"] = form.shape.form
         elif self.spec.structured == "object" and request.reply == "json" and request.wanted is not None:
             body["response_format"] = {"type": "json_object"}
         body.update(self.spec.options)
@@ -146,11 +176,11 @@ class Wire:
         self._count(reply, data.get("usage"), request)
         return reply
 
-    def _messages(self, request: Request, in_words: bool) -> list[Mapping[str, str]]:
+    def _messages(self, request: Request, in_words: bool) -> Sequence[Mapping[str, str]]:
         """The messages; with the wanted shape told in words where nothing else tells it."""
-        messages = list(request.messages)
         if not in_words or request.shows_schema or request.wanted is None or request.reply == "text":
-            return messages
+            return request.messages
+        messages = list(request.messages)
         words = schema_text(request.wanted, request.reply)
         if messages and messages[0]["role"] in ("system", "developer"):
             first = messages[0]

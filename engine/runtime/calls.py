@@ -29,6 +29,32 @@ class Unpaid(Exception):
     """In a dry run: this reply would have to be paid for."""
 
 
+class Flight:
+    """One request under way, which others that ask the same can join."""
+
+    __slots__ = ("joined",)
+
+    def __init__(self) -> None:
+        self.joined: asyncio.Future[Reply] | None = None  # made when somebody joins: hardly anybody does
+
+    async def share(self) -> Reply:
+        """The reply, when it comes."""
+        if self.joined is None:
+            self.joined = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(self.joined)
+
+    def land(self, reply: Reply) -> None:
+        """Whoever joined gets this."""
+        if self.joined is not None:
+            self.joined.set_result(reply)
+
+    def fall(self, error: BaseException) -> None:
+        """Whoever joined gets this raised."""
+        if self.joined is not None and not self.joined.done():
+            self.joined.set_exception(error)
+            self.joined.exception()  # whoever shares it hears of it; nobody may
+
+
 class Calls:
     """Asks models through the memo; one instance a run."""
 
@@ -48,7 +74,7 @@ class Calls:
             max_cost,
         )
         self.models: dict[str, Model] = {}
-        self.flying: dict[bytes, asyncio.Future[Reply]] = {}
+        self.flying: dict[bytes, Flight] = {}
         self.asked: set[bytes] = set()  # paid for in this run, so known even where the store was empty before
         self.lookups: dict[bytes, asyncio.Future[Reply | None]] = {}
         self.looking = False
@@ -76,26 +102,23 @@ class Calls:
         """A reply and its key. Raises `Stopping`, and `Unpaid` in a dry run."""
         model = self.model(name)
         key = model.key(request)
-        flying = self.flying.get(key)
-        if flying is not None:
-            reply = await asyncio.shield(flying)
+        flight = self.flying.get(key)
+        if flight is not None:
+            reply = await flight.share()
             progress.cached += 1
             return reply, key
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self.flying[key] = future
+        flight = self.flying[key] = Flight()
         try:
-            known = await self.known(key)
+            known = await self.known(key) if self.remembers or key in self.asked else None
             if known is not None:
                 progress.cached += 1
-                future.set_result(known)
-                return known, key
-            reply = await self.pay(progress, model, request, key, row, role, attempt, depth)
-            future.set_result(reply)
+                reply = known
+            else:
+                reply = await self.pay(progress, model, request, key, row, role, attempt, depth)
+            flight.land(reply)
             return reply, key
         except BaseException as error:
-            if not future.done():
-                future.set_exception(error if isinstance(error, Stopping | Unpaid) else Stopping(str(error)))
-                future.exception()  # whoever shares it hears of it; nobody may
+            flight.fall(error if isinstance(error, Stopping | Unpaid) else Stopping(str(error)))
             raise
         finally:
             del self.flying[key]
@@ -182,8 +205,6 @@ class Calls:
 
     async def known(self, key: bytes) -> Reply | None:
         """The remembered reply. Look-ups of many rows are answered by one query."""
-        if not self.remembers and key not in self.asked:
-            return None
         future = self.lookups.get(key)
         if future is None:
             future = self.lookups[key] = asyncio.get_running_loop().create_future()

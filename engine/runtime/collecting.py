@@ -20,18 +20,22 @@ Rows under way are many, alive, and hold no cycles: searched at Python's usual 7
 _lock = threading.Lock()
 _users = 0
 _before = (0, 0, 0)
+_frozen = False
 
 
 @contextlib.contextmanager
 def seldom() -> Iterator[None]:
     """Search seldom until the block ends; blocks may overlap, the last to end puts things back."""
-    global _users, _before
+    global _users, _before, _frozen
     with _lock:
         _users += 1
         if _users == 1:
             _before = gc.get_threshold()
             if 0 < _before[0] < CONTAINERS:  # 0: somebody has turned it off
                 gc.set_threshold(CONTAINERS, *_before[1:])
+            _frozen = gc.get_freeze_count() == 0
+            if _frozen:  # modules and what they made are not looked through each time
+                gc.freeze()
     try:
         yield
     finally:
@@ -39,3 +43,5 @@ def seldom() -> Iterator[None]:
             _users -= 1
             if _users == 0:
                 gc.set_threshold(*_before)
+                if _frozen:
+                    gc.unfreeze()

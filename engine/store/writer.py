@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 WINDOW = 0.15  # seconds a change may wait for others
-ROWS, BYTES = 1_000, 8 << 20  # a batch is committed when it holds this many
+ROWS, BYTES = 4_000, 8 << 20  # a batch is committed when it holds this many changes or bytes
 BACKLOG = 20_000  # changes (rows, calls) queued before `ready` makes the sender wait
 
 
