@@ -348,7 +348,8 @@ def test_what_else_the_engine_asks(path: Path) -> None:
 def test_replies_are_known_at_once_and_in_later_runs(path: Path) -> None:
     keys = [fingerprint("call", number) for number in range(6)]
     with opened(path) as store:
-        assert not store.has_calls
+        assert store.knows_keys
+        assert not any(store.may_know(key) for key in keys)
         assert store.known(keys) == {}
         store.log([call(keys[0]), call(keys[1], "refused", None), call(keys[2], "error", None)])
         store.log([call(keys[3], "cut", "half")])
@@ -357,7 +358,9 @@ def test_replies_are_known_at_once_and_in_later_runs(path: Path) -> None:
         assert set(store.known(keys)) == {keys[0], keys[1], keys[3]}
         assert store.known(keys[:1])[keys[0]].cost == pytest.approx(0.001)
     with opened(path) as store:
-        assert store.has_calls
+        assert not store.knows_keys
+        store.learn_keys()
+        assert [store.may_know(key) for key in keys] == [True, True, True, True, False, False]
         known = store.known([*keys, fingerprint("never")])
         assert {key: reply.status for key, reply in known.items()} == {
             keys[0]: "ok",

@@ -75,10 +75,8 @@ class Calls:
         )
         self.models: dict[str, Model] = {}
         self.flying: dict[bytes, Flight] = {}
-        self.asked: set[bytes] = set()  # paid for in this run, so known even where the store was empty before
         self.lookups: dict[bytes, asyncio.Future[Reply | None]] = {}
         self.looking = False
-        self.remembers = store.has_calls
         self.stopping: str | None = None
         self.on_cap: Callable[[float], None] | None = None
         self.spent = 0.0
@@ -109,7 +107,9 @@ class Calls:
             return reply, key
         flight = self.flying[key] = Flight()
         try:
-            known = await self.known(key) if self.remembers or key in self.asked else None
+            known = None
+            if not self.store.knows_keys or self.store.may_know(key):
+                known = await self.known(key)
             if known is not None:
                 progress.cached += 1
                 reply = known
@@ -151,7 +151,6 @@ class Calls:
             reply = await model.call(request, float(depth))
         finally:
             progress.in_flight -= 1
-        self.asked.add(key)
         progress.calls += 1
         progress.tokens_in += reply.tokens_in
         progress.tokens_out += reply.tokens_out

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from engine.store import memo, tables
 from engine.store.attach import attach, detach, in_memory
 from engine.store.errors import StoreError
+from engine.store.known import KnownKeys
 from engine.store.reads import Reads
 from engine.store.records import (
     CallRecord,
@@ -41,7 +43,6 @@ Mode = Literal["write", "read", "plan"]
 __all__ = ["CallRecord", "Memo", "NodeState", "Store", "Stored", "TableSpec"]
 
 _PLAN = "atk:plan"  # the in-memory catalog that a plan writes to
-_REMEMBERED = 100_000  # keys of this session's calls that are worth a set
 
 
 class Store(Reads):
@@ -59,8 +60,9 @@ class Store(Reads):
         self._states: dict[str, NodeState] = {}
         self._run = 0
         self._fresh: dict[bytes, CallRecord] = {}  # usable replies that are not committed yet
-        self._session: set[bytes] = set()  # keys of replies committed since the store was opened
-        self.has_calls = self._calls_before = self._any(f"{SCHEMA}.calls")
+        self._keys = KnownKeys()  # of committed calls
+        self._keys_loaded = not self._any(f"{SCHEMA}.calls")
+        self._loading = threading.Lock()
         self._server = Server(path, self._gallery.cursor) if mode == "write" else None
         self._writer = Writer(connection.cursor(), self._home, self._committed, self._explain)
 
@@ -333,17 +335,33 @@ class Store(Reads):
 
     # -- the memo ----------------------------------------------------------------------------
 
+    @property
+    def knows_keys(self) -> bool:
+        """Whether `may_know` can answer: `learn_keys` was called, or there were no calls to learn."""
+        return self._keys_loaded
+
+    def learn_keys(self) -> None:
+        """Read the keys of all calls; blocking, 0.2 s for a million."""
+        with self._loading:
+            if not self._keys_loaded:
+                self._keys.load(self._reading())
+                self._keys_loaded = True
+
+    def may_know(self, key: bytes) -> bool:
+        """False where no call of that key was ever made; does not block. See `KnownKeys`."""
+        return key in self._fresh or key in self._keys
+
     def known(self, keys: Sequence[bytes]) -> dict[bytes, Memo]:
         """The newest usable reply for each key that has one. Blocking, about 10 ms a batch."""
+        if not self._keys_loaded:
+            self.learn_keys()
         found, rest = {}, []
         for key in keys:
             call = self._fresh.get(key)
-            if call is None:
-                rest.append(key)
-            else:
+            if call is not None:
                 found[key] = memo.memo_of(call)
-        if not self._calls_before:
-            rest = [key for key in rest if key in self._session]
+            elif key in self._keys:
+                rest.append(key)
         if rest:
             found.update(memo.look_up(self._reading(), rest))
         return found
@@ -372,11 +390,7 @@ class Store(Reads):
         return home, shape
 
     def _committed(self, calls: Sequence[CallRecord]) -> None:
-        if not self._calls_before:
-            self._session.update(call.key for call in calls)
-            if len(self._session) > _REMEMBERED:
-                self._calls_before = True
-                self._session = set()
+        self._keys.add([call.key for call in calls])
         for call in calls:
             if self._fresh.get(call.key) is call:
                 self._fresh.pop(call.key, None)
