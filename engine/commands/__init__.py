@@ -19,7 +19,7 @@ from typing import Never
 # In the order of a day's work; `--help` lists them so.
 VERBS = (
     *("check", "fmt", "plan", "exec", "show", "why", "render"),
-    *("sql", "params", "graph", "explain", "version"),
+    *("sql", "params", "graph", "explain", "lsp", "version"),
 )
 
 # Verbs that only look at texts: they write nothing, and leave no thread and no file behind.

@@ -12,7 +12,21 @@ from pathlib import Path
 
 import typer
 
-from engine.commands import VERBS, check, explain, fmt, graph, params, plan, render, show, sql, version, why
+from engine.commands import (
+    VERBS,
+    check,
+    explain,
+    fmt,
+    graph,
+    lsp,
+    params,
+    plan,
+    render,
+    show,
+    sql,
+    version,
+    why,
+)
 from engine.commands import exec as execute
 from engine.commands._errors import report
 
@@ -28,6 +42,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     "params": params.params,
     "graph": graph.graph,
     "explain": explain.explain,
+    "lsp": lsp.lsp,
     "version": version.version,
 }
 

@@ -29,6 +29,7 @@ def check(
     prompts: Sequence[Path] = (),
     graphs: Sequence[Path] = (),
     text: str | None = None,
+    texts: Mapping[Path, str] | None = None,
     complete: bool = True,
 ) -> Program:
     """Check a graph file and all that it uses, and give the program that it means.
@@ -37,7 +38,8 @@ def check(
     mistake of the author's. `values` are params as typed on the command line (`-p name=value`),
     `models` rebind models (`-m large=small`). `prompts` and `graphs` are folders to look in, the
     user's own first and the shipped ones last. `root` is where the command runs; paths in
-    messages are relative to it. `text` stands for the file's content where it is given. A param
+    messages are relative to it. `text` stands for the file's content where it is given, `texts` (by
+    resolved path) for that of any file read: what an editor holds and has not saved. A param
     without a value is an error, unless `complete` is false: then the graph is only looked through,
     and the program is not one to run.
     """
@@ -53,6 +55,7 @@ def check(
         root=root or Path.cwd(),
         prompts=tuple(prompts),
         graphs=tuple(graphs),
+        texts=texts or {},
         complete=complete,
     )
     return Checking(given).run(Path(path), text)

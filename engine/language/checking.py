@@ -33,7 +33,7 @@ class Checking(Reporting):
         self.diagnostics: dict[tuple[str, str, Span], Diagnostic] = {}
         self.expressions: Expressions = like.expressions if like else Expressions(Binder())
         self.loader: Loader = (
-            like.loader if like else Loader(given.root, given.graphs, given.kinds, self.report)
+            like.loader if like else Loader(given.root, given.graphs, given.kinds, self.report, given.texts)
         )
         self.params = Params(given, self.loader, self.expressions, self.report)
 

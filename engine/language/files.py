@@ -75,8 +75,16 @@ class GraphFile:
 class Loader(Reporting):
     """Reads files, each once, and what they import."""
 
-    def __init__(self, root: Path, graphs: Sequence[Path], kinds: Iterable[str], report: Report):
+    def __init__(
+        self,
+        root: Path,
+        graphs: Sequence[Path],
+        kinds: Iterable[str],
+        report: Report,
+        texts: Mapping[Path, str] | None = None,
+    ):
         self.root, self.graphs, self.kinds, self.report = root, graphs, frozenset(kinds), report
+        self.texts = texts or {}
         self.files: dict[Path, GraphFile] = {}
 
     def shown(self, path: Path) -> str:
@@ -92,6 +100,7 @@ class Loader(Reporting):
         if resolved in self.files:
             return self.files[resolved]
         shown = self.shown(resolved)
+        text = self.texts.get(resolved) if text is None else text
         if text is None:
             text, problem = read(resolved, shown)
             if problem:

@@ -24,6 +24,7 @@ class Given:
     root: Path = Path()
     prompts: Sequence[Path] = ()
     graphs: Sequence[Path] = ()
+    texts: Mapping[Path, str] = field(default_factory=dict)  # instead of what files hold, by resolved path
     complete: bool = True
 
 
