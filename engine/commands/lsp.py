@@ -7,7 +7,7 @@ from engine.commands._options import Debug
 
 
 def lsp(debug: Debug = False) -> None:
-    """Serve an editor over stdin and stdout (the language server protocol)."""
+    """Serve an editor over stdin and stdout: the language server."""
     try:
         from engine.editor.server import server
     except ModuleNotFoundError as error:
