@@ -68,7 +68,9 @@ def as_a_site(_app: object, page: str, source: list[str]) -> None:
     Marks behind a fence's language are for the tests; files outside the manual are named and not
     linked; a table of contents is only of use here.
     """
-    text = re.sub(r"^```(\w+) [^\n]*$", r"```\1", source[0], flags=re.MULTILINE)
+    named = r"^```(\w+)(?: more)? (\S+\.\w+)$"
+    text = re.sub(named, r"```{code-block} \1\n:caption: \2\n", source[0], flags=re.MULTILINE)
+    text = re.sub(r"^```(\w+) [^\n]*$", r"```\1", text, flags=re.MULTILINE)
     text = re.sub(r"\[([^\]]+)\]\(\.\./[^)]*\)", r"\1", text)
     if page == "index":
         text += "\n```{toctree}\n:hidden:\n\n" + "\n".join(PAGES) + "\n```\n"
