@@ -53,7 +53,9 @@ class AtkLexer(RegexLexer):  # type: ignore[misc]
     }
 
 
-PAGES = "tutorial quickstart language kinds models store costs python editors errors decisions/index".split()
+PAGES = (
+    "tutorial quickstart language kinds models store costs python lint editors errors decisions/index".split()
+)
 
 
 def setup(app: object) -> None:

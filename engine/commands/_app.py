@@ -18,6 +18,7 @@ from engine.commands import (
     explain,
     fmt,
     graph,
+    lint,
     lsp,
     params,
     plan,
@@ -32,6 +33,7 @@ from engine.commands._errors import report
 
 FUNCTIONS: dict[str, Callable[..., None]] = {
     "check": check.check,
+    "lint": lint.lint,
     "fmt": fmt.fmt,
     "plan": plan.plan,
     "exec": execute.execute,

@@ -18,25 +18,29 @@ def explain(code: Code = None, json: Json = False, debug: Debug = False) -> None
     from engine.commands._errors import stop
     from engine.commands._render import print_json, table
     from engine.language.diagnostics import closest
-    from engine.language.explain import CODES
+    from engine.language.explain import explanations
+    from engine.language.lint.rules import rule_named
 
+    codes = explanations()
     if code is None:
         if json:
-            print_json({name: entry.title for name, entry in CODES.items()})
+            print_json({name: entry.title for name, entry in codes.items()})
         else:
-            for line in table(("code", "meaning"), [(name, entry.title) for name, entry in CODES.items()]):
+            for line in table(("code", "meaning"), [(name, entry.title) for name, entry in codes.items()]):
                 print(line)
         return
     wanted = code.strip().upper()
     if wanted.isdigit():
         wanted = f"ATK{wanted}"
-    if wanted not in CODES:
-        near = closest(wanted, CODES)
+    rule = rule_named(code)
+    wanted = rule.code if rule is not None else wanted
+    if wanted not in codes:
+        near = closest(wanted, codes)
         stop(
             f"there is no error code {code}",
             f"did you mean {near}?" if near else "atk explain lists all codes",
         )
-    entry = CODES[wanted]
+    entry = codes[wanted]
     if json:
         print_json({"code": wanted, "title": entry.title, "text": entry.text})
     else:

@@ -90,6 +90,8 @@ class Checking(Reporting):
             nodes={name: node for name, node in shaping.nodes.items() if name in wanted},
             aliases={alias: name for alias, name in expansion.aliases.items() if name in wanted},
             files=list(dict.fromkeys([*self.loader.files, *shaping.files])),
+            shown=file.shown,
+            uncalled={name: node for name, node in shaping.nodes.items() if name not in wanted},
         )
         return program, expansion
 

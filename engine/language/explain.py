@@ -291,6 +291,17 @@ ATK190 an import that nothing uses
 """)
 
 
+def explanations() -> dict[str, Explanation]:
+    """All codes in their order: those of errors here, those of the linter from its rules."""
+    from engine.language.lint.rules import RULES
+
+    rules = {
+        rule.code: Explanation(f"{rule.title} ({rule.name})", rule.page.partition("\n")[2].strip())
+        for rule in RULES
+    }
+    return dict(sorted((CODES | rules).items()))
+
+
 def page() -> str:
     """All codes as Markdown."""
     out = [

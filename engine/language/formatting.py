@@ -346,7 +346,7 @@ def _compare(before: Source, after: str, path: str) -> None:
         raise Unsafe(path, "a comment or its place")
     if again.errors or _tokens(before.text.text) != _tokens(after):
         raise Unsafe(path, "more than its layout")
-    if (before.doc, _meaning(before.statements)) != (again.doc, _meaning(again.statements)):
+    if (before.doc, meaning(before.statements)) != (again.doc, meaning(again.statements)):
         raise Unsafe(path, "what a comment or a string belongs to")
 
 
@@ -369,11 +369,11 @@ def _tokens(text: str) -> list[tuple[str, str]]:
     ]
 
 
-def _meaning(node: Any) -> Any:
+def meaning(node: Any) -> Any:
     """The tree without places."""
     if isinstance(node, tuple):
-        return [_meaning(part) for part in node]
+        return [meaning(part) for part in node]
     if is_dataclass(node):
         kept = (part.name for part in fields(node) if part.name not in _WRITTEN)
-        return type(node).__name__, [_meaning(getattr(node, name)) for name in kept]
+        return type(node).__name__, [meaning(getattr(node, name)) for name in kept]
     return node

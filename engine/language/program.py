@@ -144,6 +144,8 @@ class Program:
     aliases: dict[str, str] = field(default_factory=dict)  # `single_turn.built` -> `single_turn`
     diagnostics: list[Diagnostic] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)  # every graph file and template that was read
+    shown: str = ""  # the file as messages name it
+    uncalled: dict[str, Node] = field(default_factory=dict)  # of graphs that nothing calls: never run
 
     @cached_property
     def dag(self) -> nx.DiGraph[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, lru_cache
@@ -134,6 +134,37 @@ def _reads(
                 if name not in own:
                     reads.setdefault(name, (include.lineno, _column(text, include.lineno, "include")))
     return reads
+
+
+def printed(text: str, among: Collection[str]) -> set[str]:
+    """Which of some variables a message prints, straight, through filters or in a loop over them.
+
+    What is only measured (`| length`) or tested is not printed.
+    """
+    tree = _analyser().parse(text)
+    whose = {name: {name} for name in among}
+    for loop in tree.find_all(nodes.For):
+        found = set().union(*(whose.get(name, set()) for name in _shown_names(loop.iter)))
+        for target in (loop.target, *loop.target.find_all(nodes.Name)):
+            if found and isinstance(target, nodes.Name):
+                whose[target.name] = whose.get(target.name, set()) | found
+    outputs = [part for output in tree.find_all(nodes.Output) for part in output.nodes]
+    return set().union(*(whose.get(name, set()) for part in outputs for name in _shown_names(part)))
+
+
+def _shown_names(node: nodes.Node) -> Iterator[str]:
+    if isinstance(node, nodes.Name):
+        yield node.name
+    elif isinstance(node, nodes.CondExpr):
+        for part in (node.expr1, *([node.expr2] if node.expr2 is not None else [])):
+            yield from _shown_names(part)
+    elif not (isinstance(node, nodes.Test | nodes.Compare | nodes.Not) or _measured(node)):
+        for child in node.iter_child_nodes():
+            yield from _shown_names(child)
+
+
+def _measured(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Filter) and node.name in ("length", "count", "wordcount")
 
 
 def _included(include: nodes.Node, library: _Library, key: str, path: Path, shift: int) -> Iterator[str]:

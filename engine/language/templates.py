@@ -78,6 +78,10 @@ class Template:
             raise TemplateProblem(text, self.path)
         return messages
 
+    def texts(self) -> list[tuple[str, str]]:
+        """The role and the Jinja2 source of each message; what is spliced in has no source."""
+        return [(part.role, part.text) for part in self._parts if isinstance(part, Message)]
+
     def _spliced(self, part: Splice, given: Mapping[str, Any]) -> list[dict[str, str]]:
         def problem(text: str) -> TemplateProblem:
             return TemplateProblem(f"`messages: {part.variable}` {text}", self.path, part.line, 1)

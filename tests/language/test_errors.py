@@ -15,6 +15,7 @@ import pytest
 
 from engine.language import check
 from engine.language.explain import CODES, page
+from engine.language.lint import RULES
 from engine.language.program import Program
 from tests.language.kinds import registry
 from tests.language.support import HERE, checked, codes, options, told
@@ -42,7 +43,7 @@ def test_same_input_same_output() -> None:
 
 def test_every_code_of_the_source_is_explained() -> None:
     used = {code for file in (ROOT / "engine").rglob("*.py") for code in CODE.findall(file.read_text())}
-    assert used == CODES.keys()
+    assert used == {*CODES, *(rule.code for rule in RULES)}
     for entry in CODES.values():
         assert entry.title
         assert len(entry.text) > 40

@@ -1,0 +1,62 @@
+"""A param that nothing uses.
+
+## What it does
+
+Finds params that no setting, clause, query, prompt or model of the file names.
+
+## Why is this bad?
+
+Whoever sets it with `-p` believes that it changes something.
+
+## Example
+
+```atk fragment
+param overlap: int = 50                  ## Tokens that neighbours share.
+chunk passages from documents { size = 800 }
+```
+
+## Use instead
+
+```atk fragment
+param overlap: int = 50                  ## Tokens that neighbours share.
+chunk passages from documents { size = 800, overlap = overlap }
+```
+
+## Fix safety
+
+`--fix` takes the param out with its doc comment, unless a profile sets it or another comment stands
+beside it. A command that sets it with `-p` has to be changed by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.language import tree as ast
+from engine.language.lint.linted import Linted, named, words
+from engine.language.lint.rule import Finding, Fix
+
+CODE = "ATK502"
+FIXABLE = True
+
+
+def check(graph: Linted) -> Iterator[Finding]:
+    """Params whose names stand nowhere."""
+    if graph.library:
+        return
+    statements = graph.source.statements
+    used = graph.names(graph.scopes[0])
+    profiles: set[str] = set()
+    for statement in statements:
+        match statement:
+            case ast.ModelDeclaration() | ast.TestDeclaration():
+                used |= words(statement.block)
+            case ast.ProfileDeclaration():
+                profiles |= {setting.name.text for setting in statement.block.settings}
+                used |= words(statement.block)
+            case ast.ParamDeclaration(default=default) if default is not None:
+                used |= {word for part in ast.walk(default) for word in named(part)} - {statement.name.text}
+    for statement in statements:
+        if isinstance(statement, ast.ParamDeclaration) and (name := statement.name).text not in used:
+            fix = None if name.text in profiles else Fix("param", name.span)
+            yield Finding(f"nothing uses the param `{name.text}`", name.span, "take it out", fix=fix)
