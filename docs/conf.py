@@ -54,8 +54,9 @@ class AtkLexer(RegexLexer):  # type: ignore[misc]
 
 
 PAGES = (
-    "tutorial quickstart language kinds models store costs python lint editors errors decisions/index".split()
-)
+    "tutorial quickstart language kinds models store costs projects python lint editors errors"
+    " decisions/index"
+).split()
 
 
 def setup(app: object) -> None:

@@ -10,53 +10,48 @@ import typer
 from engine.commands._options import STORE, Debug, GraphFile, Models, Profile, StorePath, Values
 
 Html = Annotated[
-    Path | None,
-    typer.Option("--html", metavar="FILE", help="Write a page with the picture, and row counts after a run."),
+    bool,
+    typer.Option("--html", help="Write a page: the picture, and all about each node; also what runs left."),
+]
+Target = Annotated[
+    Path | None, typer.Argument(metavar="[FILE]", help="Where the page goes, if not GRAPH.html here.")
 ]
 Mermaid = Annotated[bool, typer.Option("--mermaid", help="Print Mermaid text (what happens without --html).")]
 
 
 def graph(
     graph: GraphFile,
+    file: Target = None,
     values: Values = None,
     models: Models = None,
     profile: Profile = None,
     store: StorePath = STORE,
-    html: Html = None,
+    html: Html = False,
     mermaid: Mermaid = False,
     debug: Debug = False,
 ) -> None:
     """Draw a graph: its nodes, their kinds, and what flows where."""
+    from engine.commands._diagnostics import tell
     from engine.commands._errors import WRONG, stop
-    from engine.commands._options import load_drawable
-    from engine.commands._picture import mermaid_text, page
+    from engine.commands._options import load
+    from engine.commands.picture.mermaid import mermaid_text
 
-    program = load_drawable(graph, values, models, profile)
+    if file is not None and not html:
+        stop(f"{file} is given, but no page is asked for", f"atk graph {graph} --html {file}")
+    program = load(graph, values, models, profile, complete=False)
+    tell(program)
+    if not program.ok:  # half a picture would be taken for the whole
+        raise typer.Exit(WRONG)
     if not program.nodes:
         stop(f"{program.path} has no nodes to draw", exit_code=WRONG)
-    if html is not None:
-        html.parent.mkdir(parents=True, exist_ok=True)
-        html.write_text(page(program, counts(store, program.name, list(program.nodes))), encoding="utf-8")
-        print(html)
-    if mermaid or html is None:
+    if html:
+        from engine.commands.picture.facts import gather
+        from engine.commands.picture.page import page
+
+        target = file or Path(f"{program.name}.html")
+        text = page(program, gather(store, program.name, program.nodes), Path.cwd())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        print(target)
+    if mermaid or not html:
         print(mermaid_text(program))
-
-
-def counts(store: Path, name: str, nodes: list[str]) -> dict[str, tuple[int, int, int]]:
-    """Rows, rejected and failed of each node that the store holds; none where there is no store."""
-    import contextlib
-
-    from engine.commands._options import reader
-    from engine.commands._summary import name_in_sql, quoted
-
-    found: dict[str, tuple[int, int, int]] = {}
-    if not store.exists():
-        return found
-    with contextlib.suppress(Exception), contextlib.closing(reader(store, name)) as opened, opened.held():
-        for node in nodes:
-            tables = (name_in_sql(node), f"rejected.{quoted(node)}", f"failed.{quoted(node)}")
-            query = "SELECT " + ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)
-            with contextlib.suppress(Exception):
-                row = opened.sql(query).rows[0]
-                found[node] = (int(row[0]), int(row[1]), int(row[2]))
-    return found
