@@ -54,7 +54,7 @@ class AtkLexer(RegexLexer):  # type: ignore[misc]
 
 
 PAGES = (
-    "tutorial quickstart language kinds models store costs projects python lint editors errors"
+    "tutorial quickstart language kinds testing models store costs projects python lint editors errors"
     " decisions/index"
 ).split()
 

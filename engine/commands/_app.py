@@ -25,6 +25,7 @@ from engine.commands import (
     render,
     show,
     sql,
+    test,
     version,
     why,
 )
@@ -36,6 +37,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     "lint": lint.lint,
     "fmt": fmt.fmt,
     "plan": plan.plan,
+    "test": test.run_tests,
     "exec": execute.execute,
     "show": show.show,
     "why": why.why,

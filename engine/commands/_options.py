@@ -66,8 +66,12 @@ def load(
     models: list[str] | None = None,
     profile: str | None = None,
     complete: bool = True,
+    tests: bool = False,
 ) -> Program:
-    """The graph, checked, its errors not told yet; unless `complete`, params may lack a value."""
+    """The graph, checked, its errors not told yet; unless `complete`, params may lack a value.
+
+    With `tests`, its tests are checked too.
+    """
     from engine import runtime
 
     return runtime.load(
@@ -77,6 +81,7 @@ def load(
         profile=profile,
         root=Path.cwd(),
         complete=complete,
+        tests=tests,
     )
 
 

@@ -31,7 +31,7 @@ def check(
     from engine.commands._render import beside, plural, print_json
 
     # A param that a run must be given may be missing here: the graph is no less right for that.
-    programs = [load(graph, values, models, profile, complete=False) for graph in graphs]
+    programs = [load(graph, values, models, profile, complete=False, tests=True) for graph in graphs]
     if json:
         print_json(
             [

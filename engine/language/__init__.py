@@ -31,6 +31,7 @@ def check(
     text: str | None = None,
     texts: Mapping[Path, str] | None = None,
     complete: bool = True,
+    tests: bool = True,
 ) -> Program:
     """Check a graph file and all that it uses, and give the program that it means.
 
@@ -41,7 +42,7 @@ def check(
     messages are relative to it. `text` stands for the file's content where it is given, `texts` (by
     resolved path) for that of any file read: what an editor holds and has not saved. A param
     without a value is an error, unless `complete` is false: then the graph is only looked through,
-    and the program is not one to run.
+    and the program is not one to run. Unless `tests`, the file's tests are only read.
     """
     from engine.language.checking import Checking
     from engine.language.given import Given
@@ -57,5 +58,6 @@ def check(
         graphs=tuple(graphs),
         texts=texts or {},
         complete=complete,
+        tests=tests,
     )
     return Checking(given).run(Path(path), text)

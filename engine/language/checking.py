@@ -7,8 +7,11 @@ nodes) and gathers what each has to say. It writes nothing and runs nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from engine.language import tree as ast
 from engine.language.binding import Binder
 from engine.language.cases import ELSEWHERE, Case, at_hand, cases, described, left_out, told
 from engine.language.columns import lacking
@@ -23,15 +26,31 @@ from engine.language.model_table import ModelTable
 from engine.language.params import Params
 from engine.language.program import Program
 from engine.language.shaping import Shaping, Tools
+from engine.language.trial import called
+
+if TYPE_CHECKING:
+    from engine.language.testing import Test
 
 
 class Checking(Reporting):
     """One check of one file. `like` is the check that a further case of `when` belongs to."""
 
-    def __init__(self, given: Given, case: Case | None = None, like: Checking | None = None):
+    file: GraphFile
+    expansion: Expansion
+    top: Instance
+    linked: Mapping[str, Linked]
+    program: Program
+
+    def __init__(
+        self,
+        given: Given,
+        case: Case | None = None,
+        like: Checking | None = None,
+        expressions: Expressions | None = None,
+    ):
         self.given, self.case = given, case or Case()
         self.diagnostics: dict[tuple[str, str, Span], Diagnostic] = {}
-        self.expressions: Expressions = like.expressions if like else Expressions(Binder())
+        self.expressions: Expressions = like.expressions if like else expressions or Expressions(Binder())
         self.loader: Loader = (
             like.loader if like else Loader(given.root, given.graphs, given.kinds, self.report, given.texts)
         )
@@ -44,6 +63,8 @@ class Checking(Reporting):
         file = self.loader.load(path, text)
         program, expansion = self.whole(path, file)
         self.cases(path, file, expansion)
+        if self.given.tests:
+            program.tests = self.tests(file, path, text)
         self.unused(file)
         program.diagnostics = self.sorted(file)
         return program
@@ -53,6 +74,8 @@ class Checking(Reporting):
     ) -> tuple[Program, Expansion]:
         """All of a file as it is, or in one case; nothing of a case whose nodes left out are `seen`."""
         profile = self.params.profile(file)
+        if self.given.trial is not None:
+            profile = self.on_trial(file, *self.given.trial)
         params = self.params.main(file, profile)
         known = self.params.known(file, params)
         models = ModelTable(self.given, self.expressions, self.params, self.report, file, known, profile)
@@ -77,10 +100,10 @@ class Checking(Reporting):
         for name in order:
             shaping.run(linked[name])
         self.returns(expansion, top, shaping)
-        self.tests(file, expansion, top)
+        self.file, self.expansion, self.top, self.linked = file, expansion, top, linked
         specs = models.specs()
         wanted = self.wanted(linked)
-        program = Program(
+        program = self.program = Program(
             name=path.stem,
             path=path,
             text=file.source.text.text,
@@ -120,6 +143,15 @@ class Checking(Reporting):
                 if key not in known and diagnostic.code not in ELSEWHERE:
                     known.add(key)
                     self.report(told(diagnostic, case))
+
+    def on_trial(
+        self, file: GraphFile, graph: ast.GraphDeclaration | None, settings: Mapping[str, ast.Setting]
+    ) -> Mapping[str, ast.Setting]:
+        """What a test sets: params, or the slots of the graph that it calls over tables of its own."""
+        if graph is None:
+            return settings
+        file.nodes = called(graph, settings, file.source.text)
+        return {}
 
     def tools(self, expansion: Expansion, models: ModelTable) -> Tools:
         return Tools(
@@ -193,31 +225,27 @@ class Checking(Reporting):
                 message = f"`{home.graph.returns.dotted}` {fault}, which `{home.graph.name.text}` promises"
                 self.say("ATK118", message, home.graph.returns.span, known)
 
-    def tests(self, file: GraphFile, expansion: Expansion, top: Instance) -> None:
-        """A light look at `test` statements: they name a node, and hold what tests hold."""
-        for test in file.tests:
-            try:
-                expansion.table(top, test.node.dotted, test.node.span)
-            except Wrong as error:
-                self.tell(error)
-            for setting in test.block.settings:
-                if setting.name.text != "reply":
-                    help = "it takes `given`, `expect` and `reply = […]`"
-                    message = f"no setting of `test` named `{setting.name.text}`"
-                    self.say("ATK104", message, setting.name.span, help)
-            for clause in test.block.clauses:
-                if clause.word.text not in ("given", "expect"):
-                    self.say(
-                        "ATK113",
-                        f"a `test` takes no `{clause.word.text}`",
-                        clause.word.span,
-                        "it takes `given`, `expect` and `reply = […]`",
-                    )
-                elif clause.word.text == "given" and clause.name is not None:
-                    try:
-                        expansion.table(top, clause.name.text, clause.name.span)
-                    except Wrong as error:
-                        self.tell(error)
+    def tests(self, file: GraphFile, path: Path, text: str | None) -> list[Test]:
+        """The file's tests, each checked over the graph that its own settings make."""
+        from engine.language.testing import Tests
+
+        def again(graph: ast.GraphDeclaration | None, settings: Mapping[str, ast.Setting]) -> Checking:
+            given = replace(
+                self.given,
+                values={},
+                models={},
+                profile=None,
+                complete=False,
+                tests=False,
+                trial=(graph, settings),
+            )
+            checking = Checking(given, expressions=self.expressions)
+            checking.whole(path, checking.loader.load(path, text))
+            return checking
+
+        given = self.given
+        plain = not given.values and not given.models and given.profile is None
+        return Tests(self if plain else None, again, self.report).run(file.tests, self)
 
     def unused(self, file: GraphFile) -> None:
         """Imports that nothing names, told where nothing worse is wrong."""

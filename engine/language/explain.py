@@ -288,6 +288,61 @@ ATK187 an option for no model
   (`default` always is).
 ATK190 an import that nothing uses
   A warning: nothing of the imported file is named. Leave the `use` out.
+ATK200 not something to test
+  A test is about a node that works on tables. A source reads from outside; what is made of it is
+  tested over rows that stand in for it. What is tested cannot be given.
+
+      test documents "is read" { … }          # test passages … { given documents = [{ … }] }
+ATK201 a table that the test lacks
+  Everything between the given tables and the tested node runs, so each way from a source to the
+  node must pass a given table.
+
+      test drafted "asks" { reply = [[]]  expect count(*) == 0 }    # given worthy = [{ … }]
+ATK202 a given table that nothing reads
+  What is given stands for a table that the tested node reads, itself or by way of others, or for
+  one that those rows come from.
+ATK203 rows that are no rows
+  A table is given as a list of objects: `given passages = [{ text: "…" }, { text: "…" }]`.
+ATK204 a given row with an unknown column
+  A row has columns of the table it stands in for, and ids: its own and those of what it comes
+  from. A record inside it has the fields of its type.
+
+      given passages = [{ txt: "Rain falls." }]    # text
+ATK205 a given value of another type
+  The value does not fit its column. Nothing is converted: "3" is a text and 3 a number.
+
+      given passages = [{ text: 5 }]
+ATK206 a given row without what is read
+  A node that the test runs reads a column which the row leaves out: its template, a gate, its
+  query or a setting names it. Columns that nothing reads, and those whose type is `T?`, may be
+  left out and are null.
+
+      given passages = [{ title: "Clouds" }]       # the prompt reads `text`
+ATK207 no replies
+  A node on the way asks a model, and the test has no `reply`. A list is for the tested node; an
+  object names others, and leaves out those that no row reaches:
+  reply = { worthy: [{ … }], drafted: [[{ … }]] }.
+ATK208 a reply of the wrong shape
+  A reply is a value of the node's type (or of its repair's), a text that is taken as the model's
+  own words, `cut("…")` or `refused("…")`. The list has one entry for each row that asks; several
+  replies for one row stand in parentheses.
+
+      reply = [{ ok: "yes" }]                      # { why: "…", ok: true }
+      reply = [("not JSON", { why: "…", ok: true })]
+ATK209 a reply that nobody asks for
+  Only nodes that ask a model, that are on the way and not left out by `when`, take replies.
+ATK210 a param without a value in a test
+  A test sees the file's own values and what it sets itself, not the command line. A param without
+  a default that something on the way reads is set in the test.
+
+      test worthy "…" { domain = "Meteorology" … }
+ATK211 a test that expects nothing
+  Such a test could not fail. Say what must hold: `expect count(*) == 1`.
+ATK212 an id that names no row, or two
+  `passages_id` is any text that names one row. Where the ancestor's table is given too, the text
+  is the id of one of its rows.
+ATK213 settings that break the graph
+  With the params that the test sets, the graph itself has an error, which the note tells.
 """)
 
 

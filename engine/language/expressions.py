@@ -119,6 +119,10 @@ class Expressions:
         help = scope.hint(node.name) or suggestion(node.name, {*scope.columns, *scope.known})
         return Diagnostic(scope.code, f"no {scope.what} named `{node.name}`", node.span, help)
 
+    def sql(self, part: ast.Expression, scope: Scope) -> str:
+        """A part of an expression that was checked, as SQL."""
+        return _Check(self.binder, scope, {}).sql(part)
+
     # -- constants ------------------------------------------------------------------------
 
     def constant(self, root: ast.Expression, scope: Scope, special: Special = not_special) -> Any:

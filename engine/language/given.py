@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.language import tree as ast
 from engine.language.diagnostics import Span
 from engine.language.kind import KindSpec
 
@@ -26,6 +27,9 @@ class Given:
     graphs: Sequence[Path] = ()
     texts: Mapping[Path, str] = field(default_factory=dict)  # instead of what files hold, by resolved path
     complete: bool = True
+    tests: bool = True
+    trial: tuple[ast.GraphDeclaration | None, Mapping[str, ast.Setting]] | None = None
+    """What a test sets: params, or slots of the graph that it is about."""
 
 
 def option(text: str, part: str, last: bool = True) -> Span:

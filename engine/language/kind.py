@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel
 
 from engine.language.types import Type
+
+if TYPE_CHECKING:
+    from engine.language.program import Node
 
 
 class Role(Enum):
@@ -94,4 +97,8 @@ class KindSpec(Protocol):
 
     def scopes(self, shape: Shape) -> Mapping[str, Mapping[str, Any]]:
         """For each clause word, the extra columns in scope beyond the input's (name -> DuckDB type)."""
+        ...
+
+    def reads(self, node: Node) -> frozenset[str] | None:
+        """The input columns that the outcome of a row depends on; None where that cannot be said."""
         ...

@@ -21,6 +21,8 @@ from engine.language.types import Record, Type
 if TYPE_CHECKING:
     import networkx as nx
 
+    from engine.language.testing import Test
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -146,6 +148,7 @@ class Program:
     files: list[Path] = field(default_factory=list)  # every graph file and template that was read
     shown: str = ""  # the file as messages name it
     uncalled: dict[str, Node] = field(default_factory=dict)  # of graphs that nothing calls: never run
+    tests: list[Test] = field(default_factory=list)  # those that are sound
 
     @cached_property
     def dag(self) -> nx.DiGraph[str]:

@@ -44,13 +44,14 @@ def load(
     root: Path | None = None,
     complete: bool = True,
     text: str | None = None,
+    tests: bool = False,
 ) -> Program:
     """Read and check a graph: a path, or the name of a shipped one (`quickstart`).
 
     `values` and `models` are what `-p` and `-m` give; unless `complete`, a param may lack a value,
-    and the program is only to be looked at. `text` stands for the file's content where it is given.
-    The program may hold diagnostics; only one that is `ok` can be planned or run. Raises
-    `GraphMissing`.
+    and the program is only to be looked at. `text` stands for the file's content where it is given;
+    `tests` checks the file's tests too. The program may hold diagnostics; only one that is `ok` can
+    be planned or run. Raises `GraphMissing`.
     """
     from engine.kinds import registry
     from engine.language import check
@@ -66,6 +67,7 @@ def load(
         profile=profile,
         root=root,
         complete=complete,
+        tests=tests,
         prompts=prompt_directories(path, root),
         graphs=graph_directories(path, root),
         text=text,

@@ -17,7 +17,7 @@ from engine.kinds.base import Kind, KindError, Row, RowKind
 from engine.language.program import Node, Program
 from engine.runtime.calls import Calls, Stopping
 from engine.runtime.events import Changed, Event, Listener, NodeProgress, Note, RunStatus, Started, Summary
-from engine.runtime.gates import Gates
+from engine.runtime.gates import Gates, in_scope
 from engine.runtime.groups import GroupStation, Scopes
 from engine.runtime.rounds import Rounds
 from engine.runtime.rows import RowStation, window_of
@@ -174,16 +174,8 @@ class Engine:
 
     def types_in_scope(self, station: Station) -> tuple[dict[str, str], dict[str, str]]:
         """Columns of a row-wise node's input with its `let`s, and the same under what it adds."""
-        from engine.runtime.gates import Expressions
-
         source = self.program.nodes[station.upstream[0].node.name]
-        before = {name: column.type for name, column in source.columns.items()}
-        lets = station.node.of("let")
-        if lets:
-            expressions = Expressions()
-            for clause in lets:
-                before[str(clause.name)] = expressions.type_of(clause.sql, before)
-        return before, {**before, **station.node.own}
+        return in_scope(station.node, source)
 
     # -- running -------------------------------------------------------------------------------------
 
@@ -394,18 +386,26 @@ class Engine:
         """A query over the tables that a node may name, each under the name it has there."""
         cursor = self.store.cursor()
         try:
-            schema = f'"scope of {node.name}"'
-            cursor.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{schema}")
+            scope = f'"scope of {node.name}"'
+            cursor.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {scope}")
             for name, table in node.tables.items():
-                quoted = ".".join(f'"{part}"' for part in name.split(".")[-1:])
-                shown = self.store.view(self.behind(table))
-                cursor.execute(f"CREATE OR REPLACE VIEW memory.{schema}.{quoted} AS FROM {shown}")
-            cursor.execute(f"SET search_path = 'memory.{schema},memory.main'")
+                schema, shown = self.shown(table)
+                cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {scope}.{schema}")
+                quoted = f'"{name.split(".")[-1]}"'
+                cursor.execute(f"CREATE OR REPLACE VIEW {scope}.{schema}.{quoted} AS FROM {shown}")
+            cursor.execute(f"SET search_path = '{scope}.main,memory.main'")
             if parameters:
                 return cursor.sql(sql, params=dict(parameters)).to_arrow_table()
             return cursor.sql(sql).to_arrow_table()
         finally:
             cursor.close()
+
+    def shown(self, table: str) -> tuple[str, str]:
+        """The schema in which a query finds a table of `Node.tables`, and the view that it is."""
+        schema, _, name = table.partition(".")
+        if schema in ("rejected", "failed") and table not in self.program.nodes:
+            return schema, self.store.view(name, schema)
+        return "main", self.store.view(self.behind(table))
 
     def rows_of(self, name: str, within: tuple[str, Sequence[bytes]] | None = None) -> Iterator[Row]:
         """Finished rows of a table in canonical order; `within` narrows to some ids of an ancestor."""

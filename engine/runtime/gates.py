@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.language.program import Clause
+from engine.language.program import Clause, Node
 
 if TYPE_CHECKING:
     import duckdb
@@ -68,6 +68,19 @@ class Expressions:
         finally:
             self.connection.unregister("__rows")
         return found
+
+
+def in_scope(
+    node: Node, source: Node, expressions: Expressions | None = None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Columns of a row-wise node's input with its `let`s, and the same under what it adds."""
+    before = {name: column.type for name, column in source.columns.items()}
+    lets = node.of("let")
+    if lets:
+        expressions = expressions or Expressions()
+        for clause in lets:
+            before[str(clause.name)] = expressions.type_of(clause.sql, before)
+    return before, {**before, **node.own}
 
 
 class Gates:

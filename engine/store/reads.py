@@ -45,10 +45,13 @@ class Reads:
         """A connection for one thread that sees the graph's views; the caller closes it."""
         return self._gallery.cursor(self._description.graph if self._description else None)
 
-    def view(self, node: str) -> str:
-        """The wide view of a node's good rows, qualified and quoted, for use in SQL on a `cursor`."""
+    def view(self, node: str, schema: str = "main") -> str:
+        """A wide view of a node, qualified and quoted, for use in SQL on a `cursor`.
+
+        `main` has its good rows; `rejected` and `failed` the others, with the reason.
+        """
         spec = self.description.spec(node)
-        return f"{quote(views.catalog(spec.graph))}.main.{quote(spec.node)}"
+        return f"{quote(views.catalog(spec.graph))}.{schema}.{quote(spec.node)}"
 
     def internal(self, node: str) -> str:
         """The same as a subquery in parentheses, with `_id` and `_rev` in front."""
@@ -69,6 +72,23 @@ class Reads:
         `within` narrows to rows that descend from (or are) some rows of a node: its name, their ids.
         """
         return self._stream(node, "true", batch, within)
+
+    def told(
+        self, node: str, status: str
+    ) -> Iterator[tuple[bytes, dict[str, Any], dict[str, bytes], str | None]]:
+        """Id, columns, ids by node and reason of the live rows that became so, in canonical order."""
+        if status == "ok":
+            for batch in self.ordered(node):
+                yield from ((row_id, columns, ids, None) for row_id, _, columns, ids in batch)
+            return
+        travelling = [name for name, _ in views.ids(self.description, node)]
+        columns = list(self.description.real(node).visible)
+        first = 2 + len(travelling)
+        query = views.flowing(self.description, node, self.physical, "true", status)
+        for row in self._fetch(query):
+            named = zip(travelling, row[2:first], strict=True)
+            shown = dict(zip(columns, row[first:-1], strict=True))
+            yield row[0], shown, {name: found for name, found in named if found is not None}, row[-1]
 
     def pending(
         self, node: str, input_node: str, static: bytes, run: int, *, batch: int = 1_000

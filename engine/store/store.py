@@ -33,7 +33,7 @@ from engine.store.records import (
 )
 from engine.store.schema import CATALOG, SCHEMA, quote, table_name
 from engine.store.server import Server
-from engine.store.writer import Log, Replace, Work, Writer
+from engine.store.writer import BRIEF, WINDOW, Log, Replace, Work, Writer
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -64,7 +64,9 @@ class Store(Reads):
         self._keys_loaded = not self._any(f"{SCHEMA}.calls")
         self._loading = threading.Lock()
         self._server = Server(path, self._gallery.cursor) if mode == "write" else None
-        self._writer = Writer(connection.cursor(), self._home, self._committed, self._explain)
+        self._writer = Writer(
+            connection.cursor(), self._home, self._committed, self._explain, WINDOW if stored else BRIEF
+        )
 
     # -- opening and closing -----------------------------------------------------------------
 

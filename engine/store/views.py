@@ -107,18 +107,20 @@ def wide(
     )
 
 
-def flowing(description: Description, node: str, locate: Locate, condition: str) -> str:
+def flowing(description: Description, node: str, locate: Locate, condition: str, status: str = "ok") -> str:
     """Live rows with all that the engine needs, in the order of the documents.
 
     Columns: `_id` and `_rev` as blobs, the ids of `ids(description, node)` as blobs, then the
-    visible columns. The order is that of the farthest ancestor's ids, then of places down the
-    lineage, so it does not depend on which row was done first. `condition` is over `t`, the node's own table.
+    visible columns, then the reason where `status` is not "ok". The order is that of the farthest
+    ancestor's ids, then of places down the lineage, so it does not depend on which row was done first.
+    `condition` is over `t`, the node's own table.
     """
     real = description.real(node)
     joins = _joins(description, real, ordered=True)
     shown = ["t._id::BLOB", "t._rev::BLOB"]
     shown += [f"{source}::BLOB" for _, source in ids(description, node)]
     shown += [source for _, source in _columns(description, real, joins)]
+    shown += ["t._reason"] if status != "ok" else []
     # The order of documents is that of their ids, which no document's coming or going changes.
     line = _line(description, real)
     order = [f"t.{quote(id_column(name))}" for name in line[:1]]
@@ -126,7 +128,7 @@ def flowing(description: Description, node: str, locate: Locate, condition: str)
     order += ["t._place", "t._id"]
     return (
         f"SELECT {', '.join(shown)}\n{_from(real, joins, locate)}\n"
-        f"WHERE t._died IS NULL AND t._status = 'ok' AND {condition}\nORDER BY {', '.join(order)}"
+        f"WHERE t._died IS NULL AND t._status = '{status}' AND {condition}\nORDER BY {', '.join(order)}"
     )
 
 

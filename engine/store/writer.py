@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 WINDOW = 0.15  # seconds a change may wait for others
+BRIEF = 0.005  # the same in memory, where a commit costs little
 ROWS, BYTES = 4_000, 8 << 20  # a batch is committed when it holds this many changes or bytes
 BACKLOG = 20_000  # changes (rows, calls) queued before `ready` makes the sender wait
 
@@ -93,7 +94,9 @@ class Writer:
         home: Home,
         committed: Callable[[Sequence[CallRecord]], None],
         explain: Callable[[Exception], StoreError],
+        window: float = WINDOW,
     ):
+        self._window = window
         self._connection, self._home = connection, home
         self._committed, self._explain = committed, explain
         self._queue: deque[_Queued] = deque()
@@ -167,7 +170,7 @@ class Writer:
         """Changes for one commit: none when the writer is closed and all is written."""
         with self._lock:
             self._some.wait_for(lambda: self._queue or self._closing)
-            self._enough.wait_for(self._is_enough, WINDOW)
+            self._enough.wait_for(self._is_enough, self._window)
             batch: list[_Queued] = []
             rows = size = 0
             while self._queue and rows < ROWS and size < BYTES:

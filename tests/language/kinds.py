@@ -40,6 +40,9 @@ class Kind:
     def scopes(self, shape: Shape) -> Mapping[str, Mapping[str, Any]]:
         return {}
 
+    def reads(self, node: Any) -> frozenset[str] | None:
+        return None
+
 
 def fields(type_: Type | None) -> dict[str, str]:
     while type_ is not None and not isinstance(type_, Record):
