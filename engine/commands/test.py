@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Graphs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[GRAPH]…", help="Graphs or folders; all of graphs/, or of here, if absent."),
+    typer.Argument(metavar="GRAPH…", help="Graphs or folders; all of graphs/, or of here, if absent."),
 ]
 Matching = Annotated[
     str | None, typer.Option("-k", metavar="TEXT", help="Only tests whose node or words hold this text.")
@@ -34,7 +34,7 @@ def run_tests(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Run the tests that stand in graphs: offline, without a key, at once.
+    """Run the tests that stand in graphs, offline and without a key.
 
     Exit code 0: all passed, 1: a test failed, 2: a graph is wrong.
     """
