@@ -18,6 +18,7 @@ from engine.commands import (
     explain,
     fmt,
     graph,
+    init,
     lint,
     lsp,
     params,
@@ -33,6 +34,7 @@ from engine.commands import exec as execute
 from engine.commands._errors import report
 
 FUNCTIONS: dict[str, Callable[..., None]] = {
+    "init": init.init,
     "check": check.check,
     "lint": lint.lint,
     "fmt": fmt.fmt,
