@@ -7,7 +7,8 @@ Finds nodes whose `votes` are even while `quorum` is a half.
 ## Why is this bad?
 
 More than the quorum must keep a row, so a tie refuses it: of two votes both must agree, and the
-second one makes the node stricter rather than surer, at twice the price.
+second one makes the node stricter rather than surer, at twice the price. Without a `keep` a tie goes to
+the reply that came first, and the even vote decided nothing.
 
 ## Example
 
@@ -30,6 +31,7 @@ from collections.abc import Iterator
 
 from engine.language.lint.linted import Linted, setting
 from engine.language.lint.rule import Finding
+from engine.language.types import BOOL, Literal, Optional, Type
 
 CODE = "ATK510"
 
@@ -39,9 +41,18 @@ def check(graph: Linted) -> Iterator[Finding]:
     for declaration, node in graph.prompts:
         votes, quorum = getattr(node.settings, "votes", 1), getattr(node.settings, "quorum", 0.5)
         written = setting(declaration.block, "votes")
-        if written is not None and votes % 2 == 0 and quorum == 0.5:
+        elected = node.of("keep") or any(_choice(one.type) for one in node.record or ())
+        if written is not None and votes % 2 == 0 and quorum == 0.5 and elected:
+            fate = "refuses the row" if node.of("keep") else "goes to the first reply"
             yield Finding(
-                f"{votes} votes can tie, and a tie refuses the row",
+                f"{votes} votes can tie, and a tie {fate}",
                 written.value.span,
-                f"take {votes + 1}, or say with `quorum` how many must agree",
+                f"take {votes + 1}"
+                + (", or say with `quorum` how many must agree" if node.of("keep") else ""),
             )
+
+
+def _choice(kind: Type) -> bool:
+    """What the commonest vote decides, rather than the middle one or the first."""
+    bare = kind.of if isinstance(kind, Optional) else kind
+    return bare == BOOL or isinstance(bare, Literal)
