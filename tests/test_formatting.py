@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lark import Token
 
 from engine import paths
 from engine.language import formatting
@@ -20,6 +19,7 @@ from engine.language.diagnostics import Diagnostic, Span, Wrong
 from engine.language.formatting import Unsafe, format_text
 from engine.language.grammar import parser
 from engine.language.lexing import comments
+from engine.language.parsing import Token
 from engine.language.program import Program
 from engine.language.syntax import parse
 from engine.language.tree import Text

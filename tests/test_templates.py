@@ -288,7 +288,7 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     [
         ("factual/chek_answer", "did you mean factual/check_answer?"),
         ("check_answer", "did you mean factual/check_answer?"),
-        ("factual/check_answer.md", 'write it without the ending: "factual/check_answer"'),
+        ("factual/check_answer.md", 'without the ending: "factual/check_answer"'),
         ("zebra", "write it as"),
         ("../outside", "write it as"),
         ("/etc/passwd", "write it as"),

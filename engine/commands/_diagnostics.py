@@ -11,24 +11,27 @@ if TYPE_CHECKING:
     from engine.language.program import Program
 
 
+MOST = 20  # messages that are shown at once; whoever mends these asks again
+
+
 def tell(program: Program, stream: IO[str] | None = None) -> None:
-    """Every error and warning with its place, and how many there are."""
+    """The errors and warnings with their places, the first of very many, and how many there are."""
     from engine.commands._render import beside
     from engine.language.diagnostics import render
 
     stream = stream or sys.stderr
     texts = {str(program.path): program.text}
-    for diagnostic in program.diagnostics:
+    for diagnostic in program.diagnostics[:MOST]:
         print(render(diagnostic, _text(diagnostic.span.path, texts)), end="\n\n", file=stream)
+    if len(program.diagnostics) > MOST:
+        print(f"and {len(program.diagnostics) - MOST:,} more like these", end="\n\n", file=stream)
     errors = sum(diagnostic.severity == "error" for diagnostic in program.diagnostics)
     if errors:
         codes = sorted(
             {diagnostic.code for diagnostic in program.diagnostics if diagnostic.severity == "error"}
         )
-        print(
-            f"{beside(program.path)}: {errors} error{'s' * (errors > 1)}; `atk explain {codes[0]}` says more",
-            file=stream,
-        )
+        counted = f"{errors:,} error{'s' * (errors > 1)}"
+        print(f"{beside(program.path)}: {counted}; `atk explain {codes[0]}` says more", file=stream)
 
 
 def as_data(diagnostic: Diagnostic) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from engine.language import sqltext
+from engine.language import slips, sqltext
 from engine.language import tree as ast
 from engine.language.binding import Binder, Unbound, spelled
 from engine.language.diagnostics import Diagnostic, Span, Wrong, suggestion, wrong
@@ -116,7 +116,11 @@ class Expressions:
         return frozenset(reads)
 
     def unknown(self, node: ast.Name, scope: Scope) -> Diagnostic:
-        help = scope.hint(node.name) or suggestion(node.name, {*scope.columns, *scope.known})
+        help = (
+            scope.hint(node.name)
+            or slips.name(node.name)
+            or suggestion(node.name, {*scope.columns, *scope.known})
+        )
         return Diagnostic(scope.code, f"no {scope.what} named `{node.name}`", node.span, help)
 
     def sql(self, part: ast.Expression, scope: Scope) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from engine.language import slips
 from engine.language import tree as ast
 from engine.language.diagnostics import Diagnostic, Reporting, Span, Wrong, suggestion, wrong
 from engine.language.lexing import normalized, read
@@ -223,6 +224,10 @@ class Loader(Reporting):
             )
             file.unread.add(alias)
             return
+        if found.resolve() == file.path:
+            self.say("ATK100", f"`{written}` is this file itself", statement.file.span, "leave the `use` out")
+            file.unread.add(alias)
+            return
         loaded = self.load(found)
         if loaded.source.errors or (not loaded.source.statements and not loaded.source.text.text.strip()):
             file.unread.add(alias)
@@ -356,7 +361,8 @@ class Loader(Reporting):
                 if aliases
                 else f"nothing is imported as `{path.words[0].text}`",
             )
-        raise wrong("ATK107", f"no type named `{name}`", path.span, suggestion(name, known))
+        help = slips.type_name(name) or suggestion(name, known)
+        raise wrong("ATK107", f"no type named `{name}`", path.span, help)
 
 
 def table_slot(type_: Type) -> bool:

@@ -58,6 +58,8 @@ def read(path: Path, shown: str) -> tuple[str, Diagnostic | None]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if b"\0" in data:
+            return wrong(f"{shown} is no text", "name the .atk file")
         before = data[: error.start].decode("utf-8", errors="replace")
         line = before.count("\n") + 1
         column = len(before) - before.rfind("\n")

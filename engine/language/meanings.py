@@ -19,7 +19,8 @@ from engine.language.formatting import on_one_line
 from engine.language.instances import Flat, Instance
 from engine.language.kind import Role
 from engine.language.program import Clause
-from engine.language.templates import Template, TemplateProblem
+from engine.language.template_source import TemplateProblem, read_text
+from engine.language.templates import Template
 from engine.language.templates import load as load_template
 
 
@@ -29,6 +30,15 @@ class Models(Protocol):
     def use(self, home: Instance, name: str, span: Span, asked: bool) -> str:
         """The model's key in the program. Raises `Wrong`."""
         ...
+
+
+def place_in(path: Path, shown: Callable[[Path], str], line: int, column: int, width: int = 1) -> Span:
+    """A place in a prompt file, with its line, so that it can be shown wherever the file lies."""
+    try:
+        lines = read_text(path).split("\n")
+    except TemplateProblem:
+        lines = []
+    return Span(shown(path), line, column, width, lines[line - 1] if line <= len(lines) else "")
 
 
 @dataclass
@@ -195,11 +205,8 @@ class Meanings:
     def unusable(self, problem: TemplateProblem, span: Span) -> Diagnostic:
         if problem.path is None:
             return Diagnostic("ATK130", problem.message, span, problem.help)
-        shown = self.shown(Path(problem.path))
-        at = Span(shown, problem.line or 1, problem.column or 1)
-        return Diagnostic(
-            "ATK131", f"{shown}: {problem.message}", span, problem.help, ((at, "in the prompt file"),)
-        )
+        at = place_in(Path(problem.path), self.shown, problem.line or 1, problem.column or 1)
+        return Diagnostic("ATK131", problem.message, at, problem.help, ((span, "the prompt is named here"),))
 
     def row(self, setting: ast.Setting) -> str | None:
         """An expression over a row, kept as a clause. Its SQL is the value; null means none."""

@@ -70,7 +70,7 @@ class ModelTable(Reporting):
         if found is None:
             imported = {f"{alias}.{one}" for alias, other in file.imports.items() for one in other.models}
             raise wrong(
-                code, f"no model named `{name}`", span, suggestion(name, {*file.models, *imported, "default"})
+                code, f"no model named `{name}`", span, _near(name, {*file.models, *imported, "default"})
             )
         return found
 
@@ -173,3 +173,11 @@ class ModelTable(Reporting):
             for key in [*self.names, *(["default"] if "default" in self.at else [])]
         }
         return {key: one for key, one in made.items() if one is not None}
+
+
+def _near(name: str, known: set[str]) -> str | None:
+    """A model that may be meant, or how one is declared."""
+    help = suggestion(name, known)
+    if name.isidentifier() or (help and help.startswith("did you mean")):
+        return help
+    return f'a model is declared first: model large {{ name = "{name}" }}'

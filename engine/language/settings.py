@@ -41,6 +41,7 @@ class Filled:
     partial: BaseModel
     spans: dict[str, Span] = field(default_factory=dict)  # of the values, by setting
     values: dict[str, Any] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)  # set, but to nothing that could be used
 
 
 def role_of(info: FieldInfo) -> Role | None:
@@ -106,7 +107,8 @@ def fill(
     for diagnostic in told:
         report(diagnostic)
     spans = {name: expression.span for name, expression in expressions.items()}
-    return Filled(None if told or broken else settings, partial, spans, values)
+    refused = {name for name in values if name not in partial.model_fields_set}
+    return Filled(None if told or broken else settings, partial, spans, values, failed | refused)
 
 
 def _unknown(setting: ast.Setting, model: type[BaseModel], what: str, elsewhere: Iterable[str]) -> Diagnostic:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from engine.language import slips
 from engine.language.build import Builder
 from engine.language.diagnostics import Diagnostic, Span
 from engine.language.grammar import parser
@@ -17,6 +18,7 @@ from engine.language.lexing import Docs, comments, statement_starts
 from engine.language.parsing import END, Token, Tree, UnexpectedCharacter, UnexpectedToken, Unreadable
 from engine.language.tree import Statement, Text
 
+OPEN_TEXT = "this text of several lines is not closed"
 DEEPEST = 120  # levels of nesting; far beyond what anyone reads, far below Python's own limit
 SPELLED = {
     "NAME": "a name", "STRING": "a string", "TEXT": "a string", "NUMBER": "a number",
@@ -111,7 +113,8 @@ class _Reader:
                 return more
         assert found is not None
         self.errors.append(self.explain(found, starts, at))
-        return 1
+        # A text that is not closed takes in all that stands below it.
+        return len(starts) - at if self.errors[-1].message == OPEN_TEXT else 1
 
     def build(self, trees: Sequence[Tree | Token], offset: int) -> None:
         builder = Builder(self.text, self.docs, offset, self.errors.append)
@@ -129,6 +132,8 @@ class _Reader:
 
     def explain(self, error: Unreadable, starts: list[int], at: int) -> Diagnostic:
         begin = self.text.starts[starts[at]]
+        if (told := self.foreign(error, begin)) is not None:
+            return told
         if isinstance(error, UnexpectedCharacter):
             return self.bad_character(begin + error.position)
         assert isinstance(error, UnexpectedToken)
@@ -141,6 +146,8 @@ class _Reader:
         accepts = error.accepts
         if token.type == "RBRACE" and END in accepts:
             return Diagnostic("ATK001", "`}` closes nothing", span)
+        if token == "null" and self.text.text[:offset].rstrip().endswith("|"):
+            return Diagnostic("ATK107", "`null` is no type", span, "what may be missing is written `T?`")
         if str(token) in RESERVED and "NAME" in accepts:
             help = f"write it in backticks to use it as a name: `` `{token}` ``"
             return Diagnostic("ATK003", f"`{token}` is a reserved word", span, help)
@@ -153,13 +160,34 @@ class _Reader:
             return Diagnostic("ATK004", "`=` gives a value; to compare, write `==`", span)
         if token == ":" and "EQUAL" in accepts:
             return Diagnostic("ATK004", "a setting takes `=`, a shape takes `:`", span)
-        return Diagnostic("ATK001", f"`{shown}` is unexpected here", span, _expected(accepts))
+        if token == "==" and "EQUAL" in accepts:
+            return Diagnostic("ATK004", "`==` compares; a value is given with `=`", span)
+        if token == "?" and "COMPARE" in accepts:
+            return Diagnostic("ATK001", "`?` is unexpected here", span, "a choice is written if(c, a, b)")
+        mend = slips.of_sign(self.text.text, offset) or slips.of_words(self.text.text[begin:offset])
+        return Diagnostic("ATK001", f"`{shown}` is unexpected here", span, mend or _expected(accepts))
+
+    def foreign(self, error: Unreadable, begin: int) -> Diagnostic | None:
+        """A statement of another language, told by its first word where its first line fails."""
+        at = error.position if isinstance(error, UnexpectedCharacter) else 0
+        if isinstance(error, UnexpectedToken):
+            at = error.token.start_pos
+        text = self.text.text
+        if "\n" in text[begin : begin + at] or not (found := slips.of_statement(text[begin : begin + 40])):
+            return None
+        word, help = found
+        span = self.text.span(begin, begin + len(word))
+        return Diagnostic("ATK001", f"there is no statement `{word}`", span, help)
 
     def bad_character(self, at: int) -> Diagnostic:
         found = self.text.text[at]
         span = self.text.span(at)
         if found == "'":
-            return Diagnostic("ATK001", "`'` means nothing here", span, "strings take double quotes")
+            help = slips.of_words(self.text.text[max(at - 40, 0) : at]) or "strings take double quotes"
+            return Diagnostic("ATK001", "`'` means nothing here", span, help)
+        if found == '"' and self.text.text[max(at - 2, 0) : at] == '""':
+            opened = self.text.span(at - 2, at + 1)
+            return Diagnostic("ATK002", OPEN_TEXT, opened, 'a `"""` is missing at its end')
         if found == '"':
             line_end = self.text.starts[span.line] - 1
             return Diagnostic(
@@ -170,16 +198,11 @@ class _Reader:
             )
         if found == "`":
             return Diagnostic("ATK002", "this backtick has no partner on its line", span)
-        if found == "<" or found == "!":
-            return Diagnostic("ATK001", f"`{found}` is unexpected here", span)
-        help = {
-            ";": "statements end by themselves",
-            "$": "params are named without `$` outside of queries",
-            "&": "write `and`",
-            "\t": None,
-        }.get(found)
+        mend = slips.of_sign(self.text.text, at)
+        if found in "<!":
+            return Diagnostic("ATK001", f"`{found}` is unexpected here", span, mend)
         shown = found if found.isprintable() else f"U+{ord(found):04X}"
-        return Diagnostic("ATK001", f"`{shown}` means nothing here", span, help)
+        return Diagnostic("ATK001", f"`{shown}` means nothing here", span, mend)
 
     def unclosed(self, error: UnexpectedToken, starts: list[int], at: int) -> Diagnostic:
         """The statement ends too early: in a block, or in the middle of a line."""

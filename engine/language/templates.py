@@ -159,10 +159,10 @@ def _missing(name: str, folders: Sequence[Path]) -> TemplateProblem:
             for file in folder.rglob("*.md")
         }
     )
-    if name.endswith(".md") and name.removesuffix(".md") in existing:
-        return TemplateProblem(
-            f'there is no prompt "{name}"', help=f'write it without the ending: "{name.removesuffix(".md")}"'
-        )
+    plain = name.removeprefix("./").removeprefix("prompts/").removesuffix(".md")
+    if plain != name and plain in existing:
+        help = f'prompts are named from their folder on, without the ending: "{plain}"'
+        return TemplateProblem(f'there is no prompt "{name}"', help=help)
     close = (
         get_close_matches(name, existing, 2, 0.75)
         or [other for other in existing if other.rsplit("/", 1)[-1] == name.rsplit("/", 1)[-1]][:3]

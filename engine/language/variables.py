@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from engine.language.diagnostics import Diagnostic, Span, suggestion
+from engine.language.diagnostics import Diagnostic, suggestion
 from engine.language.instances import Instance
-from engine.language.meanings import Meanings
+from engine.language.meanings import Meanings, place_in
 
 SPECIAL = frozenset({"schema", "failure"})
 
@@ -21,15 +21,15 @@ def undeclared(
 ) -> Iterator[Diagnostic]:
     """What a block's prompt reads and nobody gives, in the order in which the prompt reads it."""
     template, span = meanings.template, meanings.template_span
+    whose = meanings.around.flat.declaration.name.text
     if template is None or span is None:
         return
     places = template.places
     for name in sorted(template.reads - set(given) - SPECIAL, key=lambda one: (places.get(one, (0, 0)), one)):
-        path = shown(template.path)
         line, column = places.get(name, (1, 1))
         help = hint(name) or suggestion(name, given)
         if home.graph is not None and name in home.file.params:
             help = f"a graph sees its slots only: add a slot `{name}` and set it at the call"
-        message = f"{path} uses `{{{{ {name} }}}}`, which no column, `let` or `param` provides"
-        at = Span(path, line, column, len(name))
-        yield Diagnostic("ATK132", message, span, help, ((at, "used here"),))
+        message = f"`{{{{ {name} }}}}` is no column, `let` or param of `{whose}`"
+        at = place_in(template.path, shown, line, column, len(name))
+        yield Diagnostic("ATK132", message, at, help, ((span, "the prompt is named here"),))
