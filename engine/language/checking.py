@@ -108,7 +108,7 @@ class Checking(Reporting):
             path=path,
             text=file.source.text.text,
             doc=file.source.doc,
-            params=params,
+            params=params | self.params.of_imports,
             models=specs,
             nodes={name: node for name, node in shaping.nodes.items() if name in wanted},
             aliases={alias: name for alias, name in expansion.aliases.items() if name in wanted},

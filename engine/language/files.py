@@ -59,6 +59,16 @@ class GraphFile:
     def folder(self) -> Path:
         return self.path.parent
 
+    def prefix_of(self, file: GraphFile, seen: frozenset[Path] = frozenset()) -> str | None:
+        """`factual.` where a file is imported as `factual`; None where it is not, by whatever way."""
+        for alias, other in self.imports.items():
+            if other is file:
+                return f"{alias}."
+        for alias, other in self.imports.items():
+            if other.path not in seen and (rest := other.prefix_of(file, seen | {self.path})) is not None:
+                return f"{alias}.{rest}"
+        return None
+
     def imported(self, alias: str) -> GraphFile | None:
         """The file behind an alias, noted as used. Raises `Wrong` where it could not be read."""
         if alias in self.unread:
@@ -87,6 +97,7 @@ class Loader(Reporting):
         self.root, self.graphs, self.kinds, self.report = root, graphs, frozenset(kinds), report
         self.texts = texts or {}
         self.files: dict[Path, GraphFile] = {}
+        self.loading: list[GraphFile] = []
 
     def shown(self, path: Path) -> str:
         """A path as messages show it: from where the command runs, where it lies below."""
@@ -112,8 +123,10 @@ class Loader(Reporting):
         for error in source.errors:
             self.report(error)
         file = self.files[resolved] = GraphFile(resolved, shown, source)
+        self.loading.append(file)
         for statement in source.statements:
             self.declare(file, statement)
+        self.loading.pop()
         for name in file.types:
             self.checked(file, name)
         return file
@@ -226,6 +239,12 @@ class Loader(Reporting):
             return
         if found.resolve() == file.path:
             self.say("ATK100", f"`{written}` is this file itself", statement.file.span, "leave the `use` out")
+            file.unread.add(alias)
+            return
+        circle = next((at for at, one in enumerate(self.loading) if one.path == found.resolve()), None)
+        if circle is not None:
+            way = " -> ".join(one.shown for one in (*self.loading[circle:], self.loading[circle]))
+            self.say("ATK116", f"files import each other: {way}", statement.file.span)
             file.unread.add(alias)
             return
         loaded = self.load(found)

@@ -44,13 +44,19 @@ class ModelTable(Reporting):
             self.key(main, name)
         self.rebound = self.rebindings(profile)
 
+    def prefix(self, file: GraphFile) -> str:
+        """What stands before the names of a file's models and params: the name it is imported as."""
+        if file is self.main:
+            return ""
+        return self.main.prefix_of(file) or f"{file.path.stem}."
+
     def key(self, file: GraphFile, name: str) -> str:
         """What the program calls a model: by its name, an imported one behind its file's."""
         if name == "default":
             return name
         known = self.keys.get((id(file), name))
         if known is None:
-            base = name if file is self.main else f"{file.path.stem}.{name}"
+            base = self.prefix(file) + name
             known, count = base, 2
             while known in self.names:
                 known, count = f"{base}_{count}", count + 1
@@ -132,8 +138,10 @@ class ModelTable(Reporting):
             except Wrong as error:
                 self.tell(error)
                 base = Drafted(name, declaration.name.span, broken=True)
-        if id(file) not in self.known:
-            self.known[id(file)] = self.params.imported(file, f"{file.path.stem}.")
+        if file is not self.main:
+            values = [setting.value for setting in declaration.block.settings]
+            read = {part.name for one in values for part in ast.walk(one) if isinstance(part, ast.Name)}
+            self.known[id(file)] = self.params.read_by_model(file, self.prefix(file), read)
         scope = Scope(known=self.known[id(file)], what="param")
         return draft(declaration, base, self.given.environment, self.expressions, scope, self.report)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from engine.language import tree as ast
@@ -22,6 +23,7 @@ class Params(Reporting):
         self, given: Given, loader: Loader, expressions: Expressions, report: Callable[[Diagnostic], None]
     ):
         self.given, self.loader, self.expressions, self.report = given, loader, expressions, report
+        self.of_imports: dict[str, Parameter] = {}  # params of files whose nodes are used: `factual.domain`
 
     def profile(self, file: GraphFile) -> Mapping[str, ast.Setting]:
         """The bindings of the profile that was asked for; every profile is looked through."""
@@ -53,15 +55,22 @@ class Params(Reporting):
         self.every_profile(file)
         for name, text in self.given.values.items():
             if name not in file.params and not self.of_import(file, name) and not file.source.errors:
-                help = suggestion(name, file.params) or "this graph has no params"
+                known = {*file.params, *self.named(file)}
+                help = suggestion(name, known) or "this graph has no params"
                 self.say(
                     "ATK186", f"no param named `{name}`", option(f"-p {name}={text}", name, last=False), help
                 )
         return self.values(file, profile, "")
 
     def of_import(self, file: GraphFile, name: str) -> bool:
+        """Whether `factual.domain` is a param of a file that this one imports, by whatever way."""
         alias, dot, rest = name.partition(".")
-        return bool(dot) and alias in file.imports and rest in file.imports[alias].params
+        other = file.imports.get(alias) if dot else None
+        return other is not None and (rest in other.params or self.of_import(other, rest))
+
+    def named(self, file: GraphFile) -> set[str]:
+        """The params of what a file imports, as the command line names them."""
+        return {f"{alias}.{name}" for alias, other in file.imports.items() for name in other.params}
 
     def every_profile(self, file: GraphFile) -> None:
         """Values of profiles that are not in force are checked all the same."""
@@ -76,8 +85,13 @@ class Params(Reporting):
                         self.tell(error)
 
     def values(
-        self, file: GraphFile, profile: Mapping[str, ast.Setting], prefix: str
+        self,
+        file: GraphFile,
+        profile: Mapping[str, ast.Setting],
+        prefix: str,
+        needed: Collection[str] | None = None,
     ) -> dict[str, Parameter]:
+        """Every param of a file. One without a value is told, if it is `needed`: by default all are."""
         made: dict[str, Parameter] = {}
         known: dict[str, Known] = {}
         for name, declaration in file.params.items():
@@ -90,9 +104,12 @@ class Params(Reporting):
             try:
                 given, value = self.value(file, declaration, type_, profile, known, prefix)
             except Wrong as error:
-                self.tell(error)
+                if needed is None or name in needed:
+                    self.tell(error)
             if value is MISSING:
                 file.missed.add(name)
+            else:
+                file.missed.discard(name)
             known[name] = Known(type_, value)
             shown = None if value is MISSING else value
             made[name] = Parameter(name, type_, shown, given, declaration.doc, declaration.name.span)
@@ -157,7 +174,13 @@ class Params(Reporting):
 
     def imported(self, file: GraphFile, prefix: str) -> dict[str, Known]:
         """Params of an imported pipeline: `-p alias.name=…`, else its file's."""
-        return self.known(file, self.values(file, {}, prefix))
+        made = self.values(file, {}, prefix)
+        self.of_imports |= {prefix + name: replace(one, name=prefix + name) for name, one in made.items()}
+        return self.known(file, made)
+
+    def read_by_model(self, file: GraphFile, prefix: str, names: Collection[str]) -> dict[str, Known]:
+        """The same for a model of an imported file, which needs no more than the params that it reads."""
+        return self.known(file, self.values(file, {}, prefix, names))
 
     def known(self, file: GraphFile, params: Mapping[str, Parameter]) -> dict[str, Known]:
         """Params as expressions see them."""

@@ -57,6 +57,10 @@ def _unbound(
     if error.sort == "column" and error.name:
         known = {name for columns in tables for name in columns}
         help = hint(error.name) or suggestion(error.name, known)
+    lost = re.search(r'"(\w+_id)"', error.message)
+    if help is None and lost:  # ids of an imported file's tables, and of inner ones, bear its name in front
+        ids = sorted({name for columns in tables for name in columns if name.endswith(f"_{lost[1]}")})
+        help = f"did you mean {' or '.join(f'`{name}`' for name in ids)}?" if ids else None
     span = written.span
     if error.start is not None:
         span = written.place(error.start, error.length)

@@ -13,9 +13,14 @@ RESERVED = frozenset(
     having in initially intersect into lambda lateral leading limit not null offset on only or order pivot
     pivot_longer pivot_wider placing primary qualify references returning select show some summarize symmetric
     table then to trailing true union unique unpivot using variadic when where window with
+    anti asof at authorization binary by collation concurrently cross freeze full glob ilike inner is isnull
+    join left like natural notnull outer overlaps positional right semi similar tablesample unpack verbose
     """.split()
 )
-"""Words that DuckDB takes as a table's name in quotes only (`duckdb_keywords()`, category reserved)."""
+"""Words that DuckDB takes as a table's name in quotes only.
+
+Those of `duckdb_keywords()` with category `reserved` or `type_function`.
+"""
 
 _OPERATORS = {"==": "=", "!=": "<>"}
 

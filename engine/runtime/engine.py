@@ -26,6 +26,7 @@ from engine.runtime.statics import models_of, parts_of
 from engine.runtime.station import Station
 from engine.runtime.tables import TableStation
 from engine.store.records import TableSpec
+from engine.store.schema import quote
 from engine.store.store import Store
 
 if TYPE_CHECKING:
@@ -386,26 +387,31 @@ class Engine:
         """A query over the tables that a node may name, each under the name it has there."""
         cursor = self.store.cursor()
         try:
-            scope = f'"scope of {node.name}"'
+            scope = quote(f"scope of {node.name}")
             cursor.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {scope}")
             for name, table in node.tables.items():
-                schema, shown = self.shown(table)
-                cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {scope}.{schema}")
-                quoted = f'"{name.split(".")[-1]}"'
-                cursor.execute(f"CREATE OR REPLACE VIEW {scope}.{schema}.{quoted} AS FROM {shown}")
-            cursor.execute(f"SET search_path = '{scope}.main,memory.main'")
+                shown = self.shown(table)
+                # However it is written: `rejected.pairs`, `factual.pairs`, or "factual.pairs" as one name.
+                first, _, rest = name.partition(".")
+                schema, _, last = name.rpartition(".")
+                for place, view in {("main", name), (schema or "main", last), (first, rest or name)}:
+                    cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {scope}.{quote(place)}")
+                    cursor.execute(
+                        f"CREATE OR REPLACE VIEW {scope}.{quote(place)}.{quote(view)} AS FROM {shown}"
+                    )
+            cursor.execute(f"USE {scope}")
             if parameters:
                 return cursor.sql(sql, params=dict(parameters)).to_arrow_table()
             return cursor.sql(sql).to_arrow_table()
         finally:
             cursor.close()
 
-    def shown(self, table: str) -> tuple[str, str]:
-        """The schema in which a query finds a table of `Node.tables`, and the view that it is."""
+    def shown(self, table: str) -> str:
+        """The view that a table of `Node.tables` is; that of a skipped node bears its id too."""
         schema, _, name = table.partition(".")
         if schema in ("rejected", "failed") and table not in self.program.nodes:
-            return schema, self.store.view(name, schema)
-        return "main", self.store.view(self.behind(table))
+            return self.store.view(name, schema)
+        return self.store.view(table)
 
     def rows_of(self, name: str, within: tuple[str, Sequence[bytes]] | None = None) -> Iterator[Row]:
         """Finished rows of a table in canonical order; `within` narrows to some ids of an ancestor."""
