@@ -197,8 +197,8 @@ def test_rounds_in_rounds(server: Endpoint, project: Project) -> None:
     """A repeated graph may repeat another one; what the outer one does not need, the inner does not do."""
     outer = """
 graph twice(questions: { question: str, text: str }[]) -> { question: str, text: str, ok: bool }[] {
-  improve inner from questions { rounds = 2, until count(*) = 0 }
-  return inner
+  improve nested from questions { rounds = 2, until count(*) = 0 }
+  return nested
 }
 twice good from first { rounds = rounds, until bool_and(ok), expect count(*) > 0 }
 """
@@ -207,9 +207,9 @@ twice good from first { rounds = rounds, until bool_and(ok), expect count(*) > 0
     assert versions(project) == ["version 2"] * COUNT
     assert calls(server, project, rounds="3") == 0
     states = {name: node.state for name, node in project.run(rounds="3").progress.items()}
-    assert states["good.round_2.inner.round_2.judged"] == "unchanged"
-    assert states["good.round_3.inner.round_1.judged"] == "passed"
-    assert states["good.round_3.inner.round_2.judged"] == "passed"
+    assert states["good.round_2.nested.round_2.judged"] == "unchanged"
+    assert states["good.round_3.nested.round_1.judged"] == "passed"
+    assert states["good.round_3.nested.round_2.judged"] == "passed"
 
 
 def test_an_expectation_holds_for_the_last_round(server: Endpoint, project: Project) -> None:

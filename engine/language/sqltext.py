@@ -17,10 +17,7 @@ RESERVED = frozenset(
     join left like natural notnull outer overlaps positional right semi similar tablesample unpack verbose
     """.split()
 )
-"""Words that DuckDB takes as a table's name in quotes only.
-
-Those of `duckdb_keywords()` with category `reserved` or `type_function`.
-"""
+"""Words that DuckDB takes as a table's name in quotes only."""
 
 _OPERATORS = {"==": "=", "!=": "<>"}
 
