@@ -21,6 +21,9 @@ def test_a_project_checks_is_laid_out_and_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path / "my-notes")
     assert main(["check", "my_notes.atk"]) == 0
     assert main(["fmt", "--check", "my_notes.atk"]) == 0
+    assert main(["lint", "my_notes.atk"]) == 0
+    assert "finding" not in capsys.readouterr().out
+    assert main(["test", "my_notes.atk"]) == 0
     assert main(["exec", "my_notes.atk"]) == 0
     assert (tmp_path / "my-notes/out/sft.jsonl").stat().st_size
     written = [path for path in (tmp_path / "my-notes").rglob("*") if path.is_file()]

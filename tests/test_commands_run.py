@@ -158,7 +158,7 @@ def test_graph_page_counts_rows(ran, run, tmp_path):
     code, out, _ = run(folder, "graph", "notes.atk", "--html", str(page))
     assert (code, out) == (0, f"{page}\n")
     text = page.read_text()
-    assert "prompt · 2 rows" in text
+    assert "2 rows · 1 rejected" in text
     assert "Keeps what holds facts." in text
 
 
