@@ -140,7 +140,7 @@ class Asking:
 
     def __init__(self, row: Row, context: AskingContext):
         self.row, self.context, self.node = row, context, context.node
-        self.settings = cast("PromptSettings", self.node.settings)
+        self.settings: PromptSettings = self.node.settings  # type: ignore[assignment]
         self.parts: Parts = context.prepared
         self.values: dict[str, Any] = {**self.node.values, **row.columns, **context.lets}
         self.outcome = Outcome()

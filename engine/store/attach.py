@@ -104,7 +104,7 @@ def _settings(connection: DuckDBPyConnection, path: Path) -> None:
         memory = 6 * GIGABYTE
     connection.execute(f"SET memory_limit = '{max(GIGABYTE, memory // 3)}B'")
     connection.execute(f"SET temp_directory = {text(str(path.with_suffix('.spill')))}")
-    connection.execute("SET checkpoint_threshold = '128MB'")
+    connection.execute("SET checkpoint_threshold = '64MB'")
     # A file that is no DuckDB database must not make it fetch an extension from the network.
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET autoload_known_extensions = false")

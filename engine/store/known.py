@@ -38,15 +38,16 @@ class KnownKeys:
 
     def add(self, keys: Iterable[bytes]) -> None:
         """Take these in."""
-        import numpy
-
         with self._lock:
             self._recent.update([int.from_bytes(key[:8], "big") for key in keys])
             full = self._recent if len(self._recent) >= TOGETHER else None
-        if full is not None:
-            self._sort_in(numpy.fromiter(full, numpy.uint64, len(full)))
-            with self._lock:
-                self._recent = self._recent - full
+        if full is None:
+            return  # a run with few calls, or none, need not load numpy
+        import numpy
+
+        self._sort_in(numpy.fromiter(full, numpy.uint64, len(full)))
+        with self._lock:
+            self._recent = self._recent - full
 
     def __contains__(self, key: bytes) -> bool:
         """Whether a call of that key may be there."""

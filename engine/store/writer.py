@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WINDOW = 0.15  # seconds a change may wait for others
 BRIEF = 0.005  # the same in memory, where a commit costs little
 ROWS, BYTES = 4_000, 8 << 20  # a batch is committed when it holds this many changes or bytes
-BACKLOG = 20_000  # changes (rows, calls) queued before `ready` makes the sender wait
+BACKLOG = 8_000  # changes (rows, calls) queued before `ready` makes the sender wait
 
 
 @dataclass(slots=True)
