@@ -1,0 +1,98 @@
+"""Run the benchmarks and write what they print to `docs/benchmarks.md`.
+
+    python benchmarks/document.py [--quick]
+
+Takes about ten minutes on a quiet machine; `--quick` runs each with few rows, to try this script
+(and writes to the standard output instead).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
+HEAD = """# Benchmarks
+
+What a run costs, measured by the scripts in `benchmarks/` against an endpoint of our own on the same
+machine. `python benchmarks/document.py` runs them and writes this page; nothing here is written by
+hand. CPU is of whole processes, interpreter start and imports included, as the operating system
+counts it. Wall time depends on what else the machine does: the load beside each table is its queue
+of running processes when the script began, and ratios within one table are what to trust.
+
+{machine}
+"""
+THROUGHPUT = """One prompt of 1.4 KB over many rows, cold, everything kept in the store, held against a
+bare loop of aiohttp that keeps nothing (`benchmarks/throughput_floor.py`), in turns."""
+AGAIN = """The same graph once more: nothing changed; a param changed that no node reads; one row changed,
+and one call is paid. Then `atk show` of that store, and again with five million calls in it."""
+MEMORY = "Cold runs over more and more rows, and the same again with nothing to do."
+START = "What one waits for before anything happens."
+MANY = ["throughput.py", "--latency", "500", "--rows", "10000", "--repeat", "1", "--in-flight"]
+SECTIONS = (
+    (
+        "Throughput",
+        THROUGHPUT,
+        (["throughput.py"], [*MANY, "1000"], [*MANY, "4000"]),
+        (["throughput.py", "--rows", "500", "--repeat", "1"],),
+    ),
+    (
+        "Running again",
+        AGAIN,
+        (["warm.py", "--rows", "50000", "--calls", "5000000"],),
+        (["warm.py", "--rows", "2000", "--calls", "10000"],),
+    ),
+    ("Memory", MEMORY, (["memory.py"],), (["memory.py", "--rows", "1000", "2000"],)),
+    ("Start", START, (["startup.py"],), (["startup.py"],)),
+)
+
+
+def machine() -> str:
+    """What it ran on, in one line."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    return (
+        f"Machine: {os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GB, "
+        f"{platform.system()}, Python {platform.python_version()}."
+    )
+
+
+def printed(command: list[str]) -> str:
+    """What a benchmark prints; its progress is not kept."""
+    path = str(ROOT / "benchmarks" / command[0])
+    result = subprocess.run(
+        [sys.executable, path, *command[1:]],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        raise SystemExit(f"{' '.join(command)} failed: {result.stdout}")
+    return result.stdout.strip("\n")
+
+
+def main() -> int:
+    quick = "--quick" in sys.argv[1:]
+    page = [HEAD.format(machine=machine())]
+    for title, about, commands, few in SECTIONS:
+        page.append(f"## {title}\n\n{about}\n")
+        for command in few if quick else commands:
+            print(" ".join(command), file=sys.stderr, flush=True)
+            load = os.getloadavg()[0]
+            page.append(f"`python benchmarks/{' '.join(command)}`, load {load:.1f}:\n")
+            page.append(f"```text\n{printed(command)}\n```\n")
+    text = "\n".join(page)
+    if quick:
+        print(text)
+    else:
+        PAGE.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
