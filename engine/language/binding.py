@@ -86,6 +86,7 @@ class Binder:
 
     def __init__(self) -> None:
         self.made: dict[tuple[str, ...], str] = {}  # tables by name, with their columns
+        self.read: dict[str, tuple[list[Mention], list[Mention]]] = {}  # what queries name, by their text
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -121,6 +122,11 @@ class Binder:
 
         Common table expressions are not among the tables. Raises `Unbound`.
         """
+        if query not in self.read:
+            self.read[query] = self._mentions(query)
+        return self.read[query]
+
+    def _mentions(self, query: str) -> tuple[list[Mention], list[Mention]]:
         parsed = json.loads(self._fetch(f"SELECT json_serialize_sql({text(query)})")[0][0])
         if parsed.get("error"):
             raise _unparsed(parsed, query)
