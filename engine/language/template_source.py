@@ -167,6 +167,10 @@ def _front_matter(text: str, path: Path) -> tuple[str | None, dict[str, Any]]:
         raise TemplateProblem(f"the front matter is not YAML: {error.problem}", path, *place) from None
     except yaml.YAMLError:
         raise TemplateProblem("the front matter is not YAML", path, 1, 1) from None
+    except RecursionError:
+        raise TemplateProblem("the front matter is nested too deeply", path, 1, 1) from None
+    except (ArithmeticError, AttributeError, TypeError, ValueError):  # the loader's: a 13th month, !!int x
+        raise TemplateProblem("a value of the front matter cannot be read", path, 2, 1) from None
     if root is None:
         return None, {}
     if not isinstance(root, yaml.MappingNode):

@@ -321,6 +321,8 @@ class _Located:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, RecursionError):
+            raise TemplateProblem("this is nested too deeply", self.path, self.shift + 1, 1) from None
         if not isinstance(error, TemplateSyntaxError):
             return
         text = (error.message or "faulty template").rstrip(".")
