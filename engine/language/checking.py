@@ -51,6 +51,7 @@ class Checking(Reporting):
         self.given, self.case = given, case or Case()
         self.diagnostics: dict[tuple[str, str, Span], Diagnostic] = {}
         self.expressions: Expressions = like.expressions if like else expressions or Expressions(Binder())
+        self.expressions.variables = given.environment
         self.loader: Loader = (
             like.loader if like else Loader(given.root, given.graphs, given.kinds, self.report, given.texts)
         )

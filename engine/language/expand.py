@@ -17,8 +17,10 @@ from engine.language.expressions import MISSING, Expressions, Known, Scope
 from engine.language.files import GraphFile, Loader, table_slot
 from engine.language.instances import Flat, Instance, TableSlot, top_level_only
 from engine.language.kind import KindSpec
+from engine.language.models import outside
 from engine.language.repeat import ROUNDS, hindered, rounds, written_out
-from engine.language.types import SCALARS, Type, accepts, describe
+from engine.language.settings import FromEnvironment
+from engine.language.types import SCALARS, Type, accepts, describe, parse_value
 
 MOST_NODES = 1_000
 
@@ -298,7 +300,12 @@ class Expansion(Reporting):
 
     def checked(self, written: ast.Expression, scope: Scope, name: str, type_: Type) -> object:
         """The value of a constant that must have a type. Raises `Wrong`."""
-        value = self.expressions.constant(written, scope)
+        value = outside(self.expressions, written, scope)
+        if isinstance(value, FromEnvironment):
+            try:
+                return parse_value(value, type_)
+            except ValueError as error:
+                raise wrong("ATK111", f"`{name}` {error}", written.span) from None
         refused = accepts(type_, value)
         if refused:
             raise wrong(

@@ -81,6 +81,7 @@ class Expressions:
 
     def __init__(self, binder: Binder):
         self.binder = binder
+        self.variables: Mapping[str, str] = {}  # of the environment, for constants that may read it
 
     # -- over a row -----------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from engine.language.expressions import Expressions, Scope
 from engine.language.formatting import on_one_line
 from engine.language.instances import Flat, Instance
 from engine.language.kind import Role
+from engine.language.models import outside
 from engine.language.program import Clause
 from engine.language.template_source import TemplateProblem, read_text
 from engine.language.templates import Template
@@ -101,7 +102,7 @@ class Meanings:
             return suggestion(name, scope.known) or f'if a text is meant, write "{name}"'
 
         inner = Scope(known=scope.known, what=scope.what, hint=hint)
-        return self.expressions.constant(written, inner)
+        return outside(self.expressions, written, inner)
 
     def columns(self, written: ast.Expression) -> Any:
         if isinstance(written, ast.Sequence):

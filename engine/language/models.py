@@ -17,7 +17,7 @@ from engine.language import tree as ast
 from engine.language.diagnostics import Diagnostic, Span, Wrong, wrong
 from engine.language.expressions import Expressions, Scope
 from engine.language.program import ModelSpec
-from engine.language.settings import fill
+from engine.language.settings import FromEnvironment, fill
 
 NAMED = "<model>"  # in the help of what is pending: put in where the asked model is known
 PARALLEL = 64
@@ -133,7 +133,7 @@ class Environment:
             raise wrong("ATK123", '`env` is written `env("NAME")` or `env("NAME", default)`', node.span)
         found = self.variables.get(values[0].value)
         if found:
-            return found
+            return FromEnvironment(found)
         if len(values) == 2:
             return self.expressions.constant(values[1], self.scope, self.special)
         self.pending.append(
@@ -166,6 +166,15 @@ class Environment:
             value.span,
             'put it into an environment variable and write api_key = secret("NAME")',
         )
+
+
+def outside(expressions: Expressions, written: ast.Expression, scope: Scope) -> Any:
+    """The value of a constant that may read the environment. Raises `Wrong`."""
+    environment = Environment(expressions.variables, expressions, scope)
+    value = expressions.constant(written, scope, environment.special)
+    if environment.pending:
+        raise Wrong(*environment.pending)
+    return value
 
 
 def draft(

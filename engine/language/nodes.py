@@ -292,7 +292,7 @@ class NodeCheck(Reporting):
             untyped = result is None and (
                 self.declaration.result is not None or self.kind.result == "required"
             )
-            unknown = problem.setting in filled.unknown
+            unknown = bool(filled.unknown) and problem.setting not in filled.values
             if not hidden and not untyped and not unknown:
                 self.report(self.objection(problem, filled))
             self.wrong = True

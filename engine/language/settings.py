@@ -29,6 +29,12 @@ _KINDS = {
 }  # fmt: skip
 
 
+class FromEnvironment(str):
+    """A text that `env` read. The environment holds texts only, so the setting's type says what it means."""
+
+    __slots__ = ()
+
+
 @dataclass
 class Filled:
     """What became of a block. `settings` is None where something in it is wrong.
@@ -164,6 +170,8 @@ def _try(model: type[BaseModel], values: Mapping[str, Any]) -> tuple[BaseModel |
         model.model_validate(dict(values), strict=True)
     except ValidationError as error:
         for fault in error.errors(include_url=False):
+            if isinstance(fault["input"], FromEnvironment):
+                continue
             # An alternative of a union that does not fit says nothing while another one does.
             if fault["type"] in _CONVERTED and fault["loc"] not in known and _converted(fault, settings):
                 faults.append(fault)
