@@ -35,6 +35,7 @@ LIMITED_FOR = 900.0  # seconds that one call may spend on being told to slow dow
 TRIES: Mapping[Fault, int] = {"transport": 5, "server": 5, "timeout": 3}
 FIRST_PAUSE = 0.25  # seconds; doubles with each try: five tries take less than four seconds
 LONGEST_PAUSE = 30.0
+PATIENCE = 60.0  # seconds that an endpoint which did answer may be out of reach, before it is given up
 LONGEST_MESSAGE = 300
 
 TOO_LONG = re.compile(
@@ -86,9 +87,14 @@ class Retries:
     failed: int = 0
     slowed: int = 0
     limited_since: float | None = None
+    lost_since: float | None = None
 
-    def pause(self, failure: Failure) -> float | None:
-        """Seconds until the next try; None when there should be none."""
+    def pause(self, failure: Failure, answered: bool = False) -> float | None:
+        """Seconds until the next try; None when there should be none.
+
+        `answered`: the endpoint has answered others in this run, so if it cannot be reached it may
+        well come back: a server that is started anew, a network that is gone for a moment.
+        """
         if not failure.retry:
             return None
         if failure.fault == "limited":
@@ -100,7 +106,12 @@ class Retries:
             # The limits hold everyone back until `wait` is over, this call among them.
             return 0.0 if failure.wait is not None else _backoff(self.slowed + 1)
         self.failed += 1
-        if self.failed >= TRIES.get(failure.fault, 1):
+        if failure.fault == "transport" and answered:
+            now = time.monotonic()
+            self.lost_since = now if self.lost_since is None else self.lost_since
+            if now - self.lost_since > PATIENCE:
+                return None
+        elif self.failed >= TRIES.get(failure.fault, 1):
             return None
         return 0.0 if failure.wait is not None else _backoff(self.failed)
 

@@ -103,6 +103,7 @@ class Limits:
         now = clock()
         self._requests = Bucket(rpm, now) if rpm else None
         self._tokens = Bucket(tpm, now) if tpm else None
+        self.answered = False  # it did, at least once
         self._failures = 0
         self._broken: Failure | None = None
         self._try_at = 0.0
@@ -151,6 +152,7 @@ class Limits:
         if place.probe:
             self._probing = False
         if outcome == "ok":
+            self.answered = True
             self._failures = 0
             self._broken = None
             self._grow()

@@ -78,7 +78,7 @@ class OpenAI:
             try:
                 place = await limits.acquire(priority, turn, expected)
             except Broken as broken:
-                return _error(broken.failure, attempts)
+                return _error(broken.failure, attempts, down=True)
             turn = place.turn
             attempts += 1
             with_schema = self._wire.sends_schema(request, self.endpoint.takes_schema)
@@ -87,7 +87,8 @@ class OpenAI:
                 answer.attempts = attempts
                 return answer
             if pause is None:
-                return _error(await self._given_up(answer, with_schema), attempts)
+                failure = await self._given_up(answer, with_schema)
+                return _error(failure, attempts, down=limits.broken is not None)
             if pause:
                 await asyncio.sleep(pause)
 
@@ -115,7 +116,7 @@ class OpenAI:
                 return answer, None
             if with_schema and self._does_without_schema(request, answer):
                 return answer, 0.0
-            pause = retries.pause(answer)
+            pause = retries.pause(answer, limits.answered)
             if answer.slow_down:
                 outcome, taken = "limited", 0
                 if answer.wait is not None:
@@ -189,6 +190,6 @@ class OpenAI:
         return model_names(answer.payload) if answer.status == 200 else []
 
 
-def _error(failure: Failure, attempts: int) -> Reply:
+def _error(failure: Failure, attempts: int, down: bool) -> Reply:
     tried = f" (tried {attempts} times)" if failure.retry and attempts > 1 else ""
-    return Reply("error", error=failure.message + tried, fault=failure.fault, attempts=attempts)
+    return Reply("error", error=failure.message + tried, fault=failure.fault, attempts=attempts, down=down)

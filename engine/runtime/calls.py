@@ -25,6 +25,10 @@ class Stopping(Exception):
     """The run winds down: nothing new is asked."""
 
 
+class Down(Exception):
+    """The endpoint is taken to be dead: rows that would ask it stay undecided."""
+
+
 class Unpaid(Exception):
     """In a dry run: this reply would have to be paid for."""
 
@@ -97,7 +101,7 @@ class Calls:
         attempt: int,
         depth: int,
     ) -> tuple[Reply, bytes]:
-        """A reply and its key. Raises `Stopping`, and `Unpaid` in a dry run."""
+        """A reply and its key. Raises `Stopping` and `Down`, and `Unpaid` in a dry run."""
         model = self.model(name)
         key = model.key(request)
         flight = self.flying.get(key)
@@ -118,7 +122,7 @@ class Calls:
             flight.land(reply)
             return reply, key
         except BaseException as error:
-            flight.fall(error if isinstance(error, Stopping | Unpaid) else Stopping(str(error)))
+            flight.fall(error if isinstance(error, Stopping | Unpaid | Down) else Stopping(str(error)))
             raise
         finally:
             del self.flying[key]
@@ -151,12 +155,16 @@ class Calls:
             reply = await model.call(request, float(depth))
         finally:
             progress.in_flight -= 1
+        if reply.down and not reply.attempts:
+            raise Down(reply.error)
         progress.calls += 1
         progress.tokens_in += reply.tokens_in
         progress.tokens_out += reply.tokens_out
         progress.cost += reply.cost
         self.spent += reply.cost
         self.store.log([self.record(progress.name, model, request, key, row, role, attempt, reply)])
+        if reply.down:
+            raise Down(reply.error)
         if self.max_cost is not None and self.spent >= self.max_cost and self.on_cap is not None:
             self.on_cap(self.spent)
         return reply

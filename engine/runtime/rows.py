@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engine.kinds.base import KindError, Made, Outcome, Row, RowKind
 from engine.language.program import Clause, Node
 from engine.models.base import Reply, Request
-from engine.runtime.calls import Stopping, Unpaid
+from engine.runtime.calls import Down, Stopping, Unpaid
 from engine.runtime.channel import Channel
 from engine.runtime.context import NodeContext
 from engine.runtime.gates import held
@@ -268,6 +268,11 @@ class RowStation(Station):
             self.estimated = True
         except Stopping:
             pass  # undecided: the next run takes it up
+        except Down as down:
+            self.fail_node(
+                f"`{self.node.name}` stopped: {down}",
+                "rows that were not asked yet stay undecided; the same command goes on from here",
+            )
         except KindError as error:
             self.fail_node(error.message, error.help)
         except Exception as error:

@@ -1,0 +1,100 @@
+"""An endpoint that goes away in the middle of a run: what is lost, what is paid again, what is said."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.models import faults
+from tests.endpoint import Endpoint, endpoint
+from tests.project import Project
+
+ROWS = 300
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "PATIENCE", 1.0)
+    monkeypatch.setattr(faults, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(faults, "FIRST_PAUSE", 0.05)
+
+
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Endpoint) -> Project:
+    project = Project(tmp_path, monkeypatch, server.base_url)
+    for path in (project.root / "inputs").iterdir():
+        path.unlink()
+    for number in range(ROWS):
+        project.write(f"inputs/{number}.txt", f"Passage number {number} says that {number} is a number.")
+    text = (project.root / "graph.atk").read_text()
+    project.graph(text=text.replace("temperature = 0.5", "parallel = 16"))
+    return project
+
+
+def stop_after(server: Endpoint, calls: int) -> threading.Thread:
+    def watch() -> None:
+        while server.stats()["calls"] < calls:
+            time.sleep(0.01)
+        server.stop()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def test_the_node_stops_itself_and_the_next_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with endpoint(p_true=1.0, latency_ms=20) as first:
+        project = large(tmp_path, monkeypatch, first)
+        port = first.port
+        watcher = stop_after(first, 60)
+        summary = project.run()
+        watcher.join()
+    assert summary.exit_code == 1
+    assert summary.crashes == []
+    said = {message for message, _ in summary.errors}
+    assert any(f"cannot connect to 127.0.0.1:{port}" in message for message in said)
+    assert all("stopped" in message for message in said)
+    assert len(said) <= 2  # one for each node that asks it
+    helps = {help for _, help in summary.errors}
+    assert helps == {"rows that were not asked yet stay undecided; the same command goes on from here"}
+    done = project.rows("SELECT count(*) FROM worthy")[0][0]
+    failed = project.rows("SELECT count(*) FROM failed.worthy")[0][0]
+    assert 20 <= done
+    assert failed < 8  # not one for each row that is left
+    paid = project.rows("SELECT count(*) FROM calls WHERE status = 'ok'")[0][0]
+
+    with endpoint(port=port, p_true=1.0) as second:
+        assert project.run().status == "done"
+        assert second.stats()["calls"] == 2 * ROWS - paid
+    assert project.rows("SELECT count(*) FROM worthy") == [(ROWS,)]
+    assert project.rows("SELECT count(*) FROM failed.worthy") == [(0,)]
+
+
+def test_an_endpoint_that_comes_back_in_time_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "PATIENCE", 30.0)
+    with endpoint(p_true=1.0, latency_ms=20) as first:
+        project = large(tmp_path, monkeypatch, first)
+        again: list[Endpoint] = []
+
+        def come_back() -> None:
+            watcher.join()
+            time.sleep(1.5)
+            again.append(stack.enter_context(endpoint(port=first.port, p_true=1.0)))
+
+        with contextlib.ExitStack() as stack:
+            watcher = stop_after(first, 60)
+            returning = threading.Thread(target=come_back)
+            returning.start()
+            summary = project.run()
+            returning.join()
+            assert summary.status == "done", summary.errors
+            assert again[0].stats()["calls"] > 0
+    assert project.rows("SELECT count(*) FROM worthy") == [(ROWS,)]
+    assert project.rows("SELECT count(*) FROM failed.worthy") == [(0,)]
