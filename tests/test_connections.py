@@ -183,6 +183,32 @@ def test_when_a_connection_is_used_again(script: Sequence[Piece], connections: i
     assert against(script, work=work) == connections
 
 
+def test_an_answer_before_all_was_sent_ends_the_connection() -> None:
+    async def main() -> None:
+        connections = 0
+
+        async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connections
+            connections += 1
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(PLAIN)
+            await writer.drain()
+            await asyncio.sleep(0.2)  # the body is not read
+            writer.close()
+
+        server = await asyncio.start_server(hasty, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        lines = Connections(URL(f"http://127.0.0.1:{port}/"), {}, 1.0, None)
+        for _ in range(2):
+            assert (await lines.post(b"x" * 30_000_000, 5.0)).payload == BODY
+        assert connections == 2
+        await lines.close()
+        await asyncio.sleep(0.3)
+        server.close()
+
+    asyncio.run(main())
+
+
 def test_many_at_once_take_a_connection_each_and_keep_them() -> None:
     async def work(connections: Connections, server: Server) -> int:
         for _ in range(3):

@@ -233,6 +233,8 @@ class _Connection(asyncio.Protocol):
             return await answer
         finally:
             timer.cancel()
+            if self._transport is not None and self._transport.get_write_buffer_size():
+                self._spent = True  # answered before all was sent: the rest would be the next request's start
             self._answer = self._parser = None
             self._came, self._size = b"", 0
 
