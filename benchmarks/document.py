@@ -1,15 +1,17 @@
 """Run the benchmarks and write what they print to `docs/benchmarks.md`.
 
-    python benchmarks/document.py [--quick]
+    python benchmarks/document.py [--quick] [SECTION…]
 
-Takes about ten minutes on a quiet machine; `--quick` runs each with few rows, to try this script
-(and writes to the standard output instead).
+Takes about half an hour on a quiet machine. With names of sections (`Memory`) only those are run, and
+the others of the page stay. `--quick` runs each with few rows, to try this script, and writes to the
+standard output instead.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +45,7 @@ SECTIONS = (
     (
         "Running again",
         AGAIN,
-        (["warm.py", "--rows", "50000", "--calls", "5000000"],),
+        tuple(["warm.py", "--rows", rows, "--calls", "5000000"] for rows in ("20000", "1000000")),
         (["warm.py", "--rows", "2000", "--calls", "10000"],),
     ),
     ("Memory", MEMORY, (["memory.py"],), (["memory.py", "--rows", "1000", "2000"],)),
@@ -64,33 +66,50 @@ def printed(command: list[str]) -> str:
     """What a benchmark prints; its progress is not kept."""
     path = str(ROOT / "benchmarks" / command[0])
     result = subprocess.run(
-        [sys.executable, path, *command[1:]],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=False,
+        [sys.executable, path, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if result.returncode:
-        raise SystemExit(f"{' '.join(command)} failed: {result.stdout}")
-    return result.stdout.strip("\n")
+        raise SystemExit(f"{' '.join(command)} failed: {result.stdout}{result.stderr[-2000:]}")
+    return "\n".join(line.rstrip() for line in result.stdout.strip("\n").splitlines())
+
+
+def section(title: str, about: str, commands: tuple[list[str], ...]) -> str:
+    """One section of the page."""
+    parts = [f"## {title}\n\n{about}\n"]
+    for command in commands:
+        print(" ".join(command), file=sys.stderr, flush=True)
+        load = os.getloadavg()[0]
+        parts.append(f"`python benchmarks/{' '.join(command)}`, load {load:.1f}:\n")
+        parts.append(f"```text\n{printed(command)}\n```\n")
+    return "\n".join(parts)
+
+
+def written() -> dict[str, str]:
+    """The sections of the page as it is."""
+    if not PAGE.exists():
+        return {}
+    found = re.split(r"^(?=## )", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    return {part[3:].partition("\n")[0]: part.rstrip("\n") + "\n" for part in found}
 
 
 def main() -> int:
     quick = "--quick" in sys.argv[1:]
-    page = [HEAD.format(machine=machine())]
-    for title, about, commands, few in SECTIONS:
-        page.append(f"## {title}\n\n{about}\n")
-        for command in few if quick else commands:
-            print(" ".join(command), file=sys.stderr, flush=True)
-            load = os.getloadavg()[0]
-            page.append(f"`python benchmarks/{' '.join(command)}`, load {load:.1f}:\n")
-            page.append(f"```text\n{printed(command)}\n```\n")
-    text = "\n".join(page)
+    wanted = [word for word in sys.argv[1:] if not word.startswith("-")]
+    unknown = set(wanted) - {title for title, *_ in SECTIONS}
+    if unknown:
+        raise SystemExit(f"no section {min(unknown)}: {', '.join(title for title, *_ in SECTIONS)}")
+    made = {
+        title: section(title, about, few if quick else commands)
+        for title, about, commands, few in SECTIONS
+        if not wanted or title in wanted
+    }
+    made = (written() if wanted and not quick else {}) | made
+    titles = [title for title, *_ in SECTIONS if title in made]
+    page = "\n".join([HEAD.format(machine=machine()), *(made[title] for title in titles)])
     if quick:
-        print(text)
+        print(page)
     else:
-        PAGE.write_text(text)
+        PAGE.write_text(page, encoding="utf-8")
     return 0
 
 

@@ -1,6 +1,6 @@
 """How much memory a cold run takes, and that it does not grow with the rows.
 
-    python benchmarks/memory.py [--rows 50000 100000] [--in-flight 256] [--check]
+    python benchmarks/memory.py [--rows 25000 100000] [--in-flight 256] [--check]
 
 One prompt of 1.4 KB over so many rows, each reply 0.6 KB, at 0 ms a call, into an empty store.
 Prints the peak of the process as the operating system counts it; `--check` exits with 1 where
@@ -29,7 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, nargs="+", default=[50_000, 100_000])
+    parser.add_argument("--rows", type=int, nargs="+", default=[25_000, 100_000])
     parser.add_argument("--in-flight", type=int, default=256)
     parser.add_argument("--check", action="store_true", help="exit with 1 where a budget is missed")
     given = parser.parse_args()

@@ -54,8 +54,8 @@ class AtkLexer(RegexLexer):  # type: ignore[misc]
 
 
 PAGES = (
-    "tutorial quickstart language kinds testing models store costs projects python lint editors errors"
-    " decisions/index"
+    "tutorial quickstart language kinds testing models store costs benchmarks projects python lint editors"
+    " errors decisions/index"
 ).split()
 
 
