@@ -169,7 +169,8 @@ ATK122 unknown name in an expression
       check ends_with(qestion, "?")    # question
 ATK123 an expression that does not fit
   Unknown functions, wrong arguments, or types that DuckDB would convert silently: a number is
-  not compared with a text, `not` and `and` take what is true or false, `+` takes numbers.
+  not compared with a text, `not` and `and` take what is true or false, `+` takes numbers. What
+  is declared as one of a few texts is not compared with another one.
 
       expect count(*) > "none"
       where not title                  # title != ""

@@ -15,9 +15,9 @@ from typing import Any
 from engine.language import slips, sqltext
 from engine.language import tree as ast
 from engine.language.binding import Binder, Unbound, spelled
-from engine.language.diagnostics import Diagnostic, Span, Wrong, suggestion, wrong
+from engine.language.diagnostics import Diagnostic, Span, Wrong, closest, suggestion, wrong
 from engine.language.inference import Inference, answer, many_rows
-from engine.language.types import Type, duckdb_type
+from engine.language.types import Literal, Many, Optional, Record, Type, describe, duckdb_type
 
 
 class Missing:
@@ -56,6 +56,7 @@ class Scope:
     what: str = "column"
     code: str = "ATK122"
     hint: Callable[[str], str | None] = lambda name: None
+    shapes: Mapping[str, Type] = field(default_factory=dict)  # of columns whose declared type is known
 
 
 @dataclass(frozen=True)
@@ -292,6 +293,8 @@ class _Check:
         type_ = None if many and reads else self.inference.type(root)
         if type_ is None:
             type_, many = self.bound(root, sql, many)
+        for part in ast.walk(root):
+            self.choices(part)
         return Compiled(sql, _UNSAID.get(type_, type_), reads, bool(many))
 
     def named(self, root: ast.Expression) -> dict[str, str]:
@@ -395,6 +398,48 @@ class _Check:
                 self.alike(left, right, right)
             case ast.Call() if node.name == "if" and node.arguments:
                 self.wanted(node.arguments[0][1], {"bool"}, "`if` asks what is true or false")
+
+    def choices(self, node: ast.Expression) -> None:
+        """What is one of a few texts is not compared with another one, and nothing is less than null."""
+        if not isinstance(node, ast.Binary):
+            return
+        left, right = node.left, node.right
+        if node.operator in ("in", "not in") and isinstance(right, ast.Sequence):
+            for item in right.items:
+                self.chosen(left, item)
+        elif node.operator in ("==", "!="):
+            self.chosen(left, right)
+            self.chosen(right, left)
+        elif node.operator in ("<", ">", "<=", ">="):
+            for side in (left, right):
+                if isinstance(side, ast.Constant) and side.value is None:
+                    raise wrong("ATK123", f"`{node.operator}` with null is never true", side.span)
+
+    def chosen(self, one: ast.Expression, other: ast.Expression) -> None:
+        shape = self.shape(one)
+        if not isinstance(shape, Literal) or not isinstance(other, ast.String) or id(other) in self.values:
+            return
+        if other.value not in shape.values:
+            near = closest(other.value, shape.values)
+            help = f'did you mean "{near}"?' if near else f"it is {describe(shape)}"
+            raise wrong("ATK123", f"`{one.text}` is never {other.text}", other.span, help)
+
+    def shape(self, node: ast.Expression) -> Type | None:
+        """The declared type of a column, a param or a part of one, where it is known."""
+        found: Type | None = None
+        match node:
+            case ast.Name(name=name) if name in self.scope.columns:
+                found = self.scope.shapes.get(name)
+            case ast.Name(name=name) if name in self.scope.known:
+                found = self.scope.known[name].type
+            case ast.Attribute(of=of, name=word):
+                record = self.shape(of)
+                fields = record.fields if isinstance(record, Record) else ()
+                found = next((field.type for field in fields if field.name == word.text), None)
+            case ast.Item(of=of):
+                many = self.shape(of)
+                found = many.of if isinstance(many, Many) else None
+        return found.of if isinstance(found, Optional) else found
 
     def type(self, node: ast.Expression) -> str | None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.language import tree as ast
@@ -14,6 +14,7 @@ from engine.language.formatting import on_one_line
 from engine.language.instances import Instance
 from engine.language.kind import KindSpec
 from engine.language.program import Clause
+from engine.language.types import Type
 
 TABLE_WORDS = frozenset({"expect", "until"})
 """Clauses over a finished table: they may aggregate."""
@@ -28,6 +29,7 @@ class Rows:
     extra: Mapping[str, Mapping[str, str]]
     known: Mapping[str, Known]
     hint: Callable[[str], str | None]
+    shapes: Mapping[str, Type] = field(default_factory=dict)  # columns whose declared type is known
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def one(
             return "ids are for queries and `expect`"
         return f"a `let` has no meaning in `{word}`" if name in lets else None
 
-    compiled = expressions.compile(clause.value, Scope(columns, rows.known, hint=hint))
+    shapes = {name: shape for name, shape in rows.shapes.items() if name not in lets}
+    compiled = expressions.compile(clause.value, Scope(columns, rows.known, hint=hint, shapes=shapes))
     if compiled.aggregate and word not in TABLE_WORDS:
         raise wrong(
             "ATK124",
@@ -179,7 +182,10 @@ def of_calls(
     ok = True
     for clause, home in handed:
         checked = check(
-            expressions, [clause], Rows(rows.before, rows.after, {}, home.known, rows.hint), report
+            expressions,
+            [clause],
+            Rows(rows.before, rows.after, {}, home.known, rows.hint, rows.shapes),
+            report,
         )
         made += checked.clauses
         ok &= checked.ok

@@ -26,7 +26,7 @@ from engine.language.meanings import Meanings, Surroundings
 from engine.language.program import Column, Node, Section
 from engine.language.queries import bound
 from engine.language.settings import Filled, fill, role_of
-from engine.language.types import Type
+from engine.language.types import Type, duckdb_type
 from engine.language.variables import undeclared
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class NodeCheck(Reporting):
         self.inputs: list[Table | None] = []
         self.skipped = False
         self.ids: tuple[str, ...] = ()
+        self.declared: dict[str, Type] = {}
 
     def report(self, diagnostic: Diagnostic) -> None:
         self.wrong = True
@@ -92,6 +93,7 @@ class NodeCheck(Reporting):
         blocks = self.sections()
         query = self.query()
         own = self.own(filled, blocks.types, result, query)
+        self.declared = self.fields(result, blocks.types, own)
         table = self.table(filled, own)
         self.all.tables[self.flat.name] = table
         fitting = gates.check_words(
@@ -354,6 +356,32 @@ class NodeCheck(Reporting):
         span = spans.get(problem.setting or "", self.declaration.name.span)
         return Diagnostic(problem.code, problem.message, span, problem.help)
 
+    def fields(
+        self, result: Type | None, sections: Mapping[str, Type | None], own: Mapping[str, str] | None
+    ) -> dict[str, Type]:
+        """Own columns as the type behind `->` declares them, but what a block may write otherwise."""
+        fields = {one.name: one.type for one in record_of(result) or ()}
+        for section in sections.values():
+            for one in record_of(section) or ():
+                if fields.get(one.name) != one.type:
+                    fields.pop(one.name, None)
+        return {name: type_ for name, type_ in fields.items() if (own or {}).get(name) == duckdb_type(type_)}
+
+    def shapes(self, table: Table) -> dict[str, Type]:
+        """Columns whose declared type is the same for whatever a clause may see under their name."""
+        found: dict[str, Type] = {}
+        for one in (*(self.seen or ()), table):
+            for name, column in one.columns.items():
+                if column.shape is not None:
+                    found.setdefault(name, column.shape)
+        return {
+            name: shape
+            for name, shape in found.items()
+            if all(
+                one.columns[name].shape == shape for one in (*(self.seen or ()), table) if name in one.columns
+            )
+        }
+
     def table(self, filled: Filled, own: Mapping[str, str] | None) -> Table | None:
         """The node's table: which columns it shows, who stores them, whose ids travel along."""
         if own is None or (self.seen is None and self.depends(filled)):
@@ -368,7 +396,7 @@ class NodeCheck(Reporting):
                 column: Column(kind, name) for column, kind in own.items() if column not in tables[0].columns
             }
             return Table(tables[0].columns, self.through(), self.kind.name, absent)
-        added = {column: Column(kind, name) for column, kind in own.items()}
+        added = {column: Column(kind, name, self.declared.get(column)) for column, kind in own.items()}
         if self.linked.query is not None:
             return Table(added, self.ids, self.kind.name, absent)
         if self.kind.either:
@@ -425,7 +453,12 @@ class NodeCheck(Reporting):
         self.all.tables.setdefault(self.flat.name, table)
         after = self.shown_columns(self.flat.name)
         rows = gates.Rows(
-            self.before, after, self.extra(filled, sections, result, query), self.home.known, self.hint
+            self.before,
+            after,
+            self.extra(filled, sections, result, query),
+            self.home.known,
+            self.hint,
+            self.shapes(table),
         )
         checked = gates.check(self.tools.expressions, written, rows, self.report)
         handed = gates.of_calls(self.tools.expressions, self.flat.handed, rows, self.report)

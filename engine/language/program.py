@@ -77,6 +77,7 @@ class Column:
 
     type: str
     owner: str
+    shape: Type | None = field(default=None, compare=False)  # as declared, where a type declares it
 
 
 @dataclass(frozen=True)

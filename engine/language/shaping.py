@@ -51,7 +51,7 @@ class Shaping:
 
     def add_stand_in(self, name: str, type_: Type) -> None:
         """A table that stands for a slot where a graph is checked uncalled."""
-        columns = {one.name: Column(duckdb_type(one.type), name) for one in record_of(type_) or ()}
+        columns = {one.name: Column(duckdb_type(one.type), name, one.type) for one in record_of(type_) or ()}
         self.tables[name] = Table(columns, (), "slot")
         self.place.setdefault(name, -1)
 
