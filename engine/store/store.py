@@ -425,7 +425,10 @@ def _make_folder(folder: Path) -> None:
         if made and folder.name == ".atk":
             (folder / ".gitignore").write_text("*\n")
     except OSError as error:
-        raise StoreError(f"cannot make the folder {folder}: {error.strerror}") from None
+        raise StoreError(
+            f"cannot make the folder {folder}: {error.strerror}",
+            "move away what is in the way, or keep the store elsewhere with --store",
+        ) from None
 
 
 def _now() -> datetime:
