@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.commands._errors import FAILED, WRONG, stop
-from engine.commands._options import Debug, Json
+from engine.commands._options import STORE, Debug, Json, StorePath
 
 if TYPE_CHECKING:
     from engine.language.program import Program
@@ -25,19 +25,48 @@ Graphs = Annotated[
 Matching = Annotated[
     str | None, typer.Option("-k", metavar="TEXT", help="Only tests whose node or words hold this text.")
 ]
+Record = Annotated[
+    str | None,
+    typer.Option("--record", metavar="NODE", help="Write a test of this node, made of its last run."),
+]
+Rows = Annotated[
+    int | None,
+    typer.Option("--rows", min=1, max=100, help="How many rows a recorded test gives; 3 if absent."),
+]
+Says = Annotated[
+    str | None, typer.Option("--says", metavar="TEXT", help="What the recorded test shows, in words.")
+]
+Stdout = Annotated[bool, typer.Option("--stdout", help="Print the recorded test, write nothing.")]
 SHOWN = 5  # rows of a table that are shown beside a failure
 
 
 def run_tests(
     graphs: Graphs = None,
     matching: Matching = None,
+    record: Record = None,
+    rows: Rows = None,
+    says: Says = None,
+    stdout: Stdout = False,
+    store: StorePath = STORE,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Run the tests that stand in graphs, offline and without a key.
 
+    With --record, make one of real rows and replies of the last run, and write it into the graph.
+
     Exit code 0: all passed, 1: a test failed, 2: a graph is wrong.
     """
+    if record is not None:
+        from engine.commands.record import Wanted
+        from engine.commands.record import record as make
+
+        if matching or json:
+            stop("--record goes with neither -k nor --json", "--stdout prints the test")
+        make(Wanted(record, rows, says, stdout, store), graphs or ())
+        return
+    if says or stdout or rows:
+        stop("--rows, --says and --stdout are about a test to be recorded", "name its node: --record NODE")
     from engine.commands._render import plural, print_json
     from engine.runtime.testing import Runner
 

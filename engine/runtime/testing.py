@@ -57,7 +57,7 @@ class Scripted(Answers):
         self.replies = test.replies
         self.span: Span | None = None
 
-    def answer(self, node: str, row: int, call: int, role: str, request: Request) -> Reply | None:
+    def answer(self, node: str, row: int, call: int, role: str, model: str, request: Request) -> Reply | None:
         given = self.replies.get(node, ())
         if row >= len(given):
             self.trouble = f"row {row + 1} of those that ask `{node}` has no reply: there are {len(given)}"

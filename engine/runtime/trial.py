@@ -41,7 +41,7 @@ class Answers:
 
     trouble: str | None = None
 
-    def answer(self, node: str, row: int, call: int, role: str, request: Request) -> Reply | None:
+    def answer(self, node: str, row: int, call: int, role: str, model: str, request: Request) -> Reply | None:
         """The reply to call `call` of the row that is the `row`-th to ask; both count from 0."""
         raise NotImplementedError
 
@@ -141,7 +141,7 @@ class Replies(Calls):
             asked.calls.append(0)
         call = asked.calls[place]
         asked.calls[place] += 1
-        reply = self.answers.answer(progress.name, place, call, role, request)
+        reply = self.answers.answer(progress.name, place, call, role, name, request)
         if reply is None:
             self.engine.stop(self.answers.trouble or "no reply")
             raise Stopping(self.answers.trouble or "no reply")
