@@ -14,6 +14,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from engine.language.remembered import Remembered
 from engine.language.sqltext import identifier, text
 
 if TYPE_CHECKING:
@@ -41,6 +42,13 @@ _SPELLED = (
     (re.compile(r"\b(DOUBLE|FLOAT|DECIMAL)(\(\d+,\d+\))?"), "float"),
     (re.compile(r"\bBOOLEAN\b"), "bool"),
     (re.compile(r'"?\bNULL\b"?'), "null"),
+)
+
+
+# What these give depends on more than what is written.
+_VOLATILE = re.compile(
+    r"(?i)\b(now|today|current_\w+|get_current_\w+|\w*timestamp|random|setseed|\w*uuid\w*|nextval|getvariable"
+    r"|txid_current|version|age)\b"
 )
 
 
@@ -86,7 +94,7 @@ class Binder:
 
     def __init__(self) -> None:
         self.made: dict[tuple[str, ...], str] = {}  # tables by name, with their columns
-        self.read: dict[str, tuple[list[Mention], list[Mention]]] = {}  # what queries name, by their text
+        self.remembered = Remembered()
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -99,10 +107,23 @@ class Binder:
 
     def type_of(self, sql: str, columns: Mapping[str, str]) -> str:
         """The type of an expression over one row with these columns. Raises `Unbound`."""
-        return str(self._fetch(f"DESCRIBE SELECT {sql} AS it {_row(columns)}")[0][1])
+        key = self.remembered.key("type", sql, list(columns.items()))
+        if (known := self.remembered.get(key)) is not None:
+            return str(known)
+        found = str(self._fetch(f"DESCRIBE SELECT {sql} AS it {_row(columns)}")[0][1])
+        self.remembered.put(key, found)
+        return found
 
     def type_and_rows(self, sql: str, columns: Mapping[str, str]) -> tuple[str, bool]:
         """The type of an expression, and whether it is over many rows. Raises `Unbound`."""
+        key = self.remembered.key("type and rows", sql, list(columns.items()))
+        if (known := self.remembered.get(key)) is not None:
+            return str(known[0]), bool(known[1])
+        found = self._type_and_rows(sql, columns)
+        self.remembered.put(key, found)
+        return found
+
+    def _type_and_rows(self, sql: str, columns: Mapping[str, str]) -> tuple[str, bool]:
         row = _row(columns) or "FROM (SELECT 1)"
         try:  # what is over many rows cannot stand in a WHERE
             found = self._fetch(f"DESCRIBE SELECT {sql} AS it {row} WHERE ({sql}) IS NULL")
@@ -113,7 +134,15 @@ class Binder:
 
     def value(self, sql: str) -> Any:
         """The value of a constant expression. Raises `Unbound`."""
-        return self._fetch(f"SELECT {sql}")[0][0]
+        if _VOLATILE.search(sql):
+            return self._fetch(f"SELECT {sql}")[0][0]
+        key = self.remembered.key("value", sql)
+        if (known := self.remembered.get(key)) is not None:
+            return known[0]
+        found = self._fetch(f"SELECT {sql}")[0][0]
+        if found is None or isinstance(found, (str, bool, int, float)):
+            self.remembered.put(key, [found])
+        return found
 
     # -- queries -----------------------------------------------------------------------------
 
@@ -122,9 +151,13 @@ class Binder:
 
         Common table expressions are not among the tables. Raises `Unbound`.
         """
-        if query not in self.read:
-            self.read[query] = self._mentions(query)
-        return self.read[query]
+        key = self.remembered.key("mentions", query)
+        if (known := self.remembered.get(key)) is not None:
+            tables, parameters = ([Mention(tuple(parts), *place) for parts, *place in part] for part in known)
+            return tables, parameters
+        found = self._mentions(query)
+        self.remembered.put(key, [[[one.parts, one.start, one.length] for one in part] for part in found])
+        return found
 
     def _mentions(self, query: str) -> tuple[list[Mention], list[Mention]]:
         parsed = json.loads(self._fetch(f"SELECT json_serialize_sql({text(query)})")[0][0])
@@ -141,10 +174,16 @@ class Binder:
         self, query: str, tables: Mapping[tuple[str, ...], Mapping[str, str]], values: Mapping[str, Any]
     ) -> list[tuple[str, str]]:
         """Names and types of the columns that a query gives, over empty tables. Raises `Unbound`."""
+        known_by = [(parts, list(columns.items())) for parts, columns in tables.items()]
+        key = self.remembered.key("describe", query, known_by, sorted(values.items()))
+        if (known := self.remembered.get(key)) is not None:
+            return [(str(name), str(kind)) for name, kind in known]
         for parts, columns in tables.items():
             self._table(parts, columns)
-        found = self._fetch(f"DESCRIBE {query}", values or None, skipped=len("DESCRIBE "))
-        return [(str(row[0]), _NULL.sub("INTEGER", str(row[1]))) for row in found]
+        rows = self._fetch(f"DESCRIBE {query}", values or None, skipped=len("DESCRIBE "))
+        found = [(str(row[0]), _NULL.sub("INTEGER", str(row[1]))) for row in rows]
+        self.remembered.put(key, found)
+        return found
 
     def _table(self, parts: tuple[str, ...], columns: Mapping[str, str]) -> None:
         """An empty table of that name. One that is there already with these columns is left as it is.

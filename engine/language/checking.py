@@ -68,6 +68,7 @@ class Checking(Reporting):
             program.tests = self.tests(file, path, text)
         self.unused(file)
         program.diagnostics = self.sorted(file)
+        self.expressions.binder.remembered.keep()
         return program
 
     def whole(

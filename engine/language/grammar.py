@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from engine import paths
 from engine.language.parsing import Parser, Rule, Tables
+from engine.language.remembered import cache_folder, put_into_place
 
 FORM = 1  # of the kept tables; raised when `Tables` changes
 
@@ -33,26 +31,14 @@ def parser() -> Parser:
 
         tables = made(grammar)
         if kept:
-            _keep(kept, tables)
+            put_into_place(kept, tables)
     return Parser(tables)
 
 
 def _cache(grammar: str) -> Path | None:
     digest = hashlib.sha256(f"{FORM}\n{grammar}".encode()).hexdigest()
-    try:
-        home = os.environ.get("XDG_CACHE_HOME")
-        folder = (Path(home) if home else Path.home() / ".cache") / "atk"
-        if not folder.is_absolute():
-            return None
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # What another user could have put there is not believed.
-        if hasattr(os, "getuid"):
-            status = folder.stat()
-            if status.st_uid != os.getuid() or status.st_mode & 0o022:
-                return None
-        return folder / f"grammar-{digest[:16]}.tables" if os.access(folder, os.W_OK) else None
-    except (OSError, RuntimeError):
-        return None
+    folder = cache_folder()
+    return folder / f"grammar-{digest[:16]}.tables" if folder is not None else None
 
 
 def _kept(path: Path) -> Tables | None:
@@ -62,12 +48,3 @@ def _kept(path: Path) -> Tables | None:
         return tables._replace(rules=[Rule(*rule) for rule in tables.rules])
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _keep(path: Path, tables: Tables) -> None:
-    """Written beside and moved into place, so that no other process reads half of it."""
-    with suppress(OSError):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        with os.fdopen(handle, "w") as file:
-            json.dump(tables, file)
-        Path(name).replace(path)

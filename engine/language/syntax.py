@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 from engine.language import slips
@@ -58,8 +59,13 @@ class Source:
     errors: tuple[Diagnostic, ...]
 
 
+@lru_cache(maxsize=64)
 def parse(text: str, path: str = "<text>") -> Source:
-    """Parse a whole file. `text` has `\\n` line ends and no byte order mark."""
+    """Parse a whole file. `text` has `\\n` line ends and no byte order mark.
+
+    A check looks at a file several times over (its cases, its tests, what imports it), and an editor
+    at every key; what was parsed is never changed, so it is shared.
+    """
     return _Reader(Text(path, text)).read()
 
 
