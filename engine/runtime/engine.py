@@ -17,6 +17,7 @@ from engine.kinds.base import Kind, KindError, Row, RowKind
 from engine.language.program import Node, Program
 from engine.runtime.calls import Calls, Stopping
 from engine.runtime.events import Changed, Event, Listener, NodeProgress, Note, RunStatus, Started, Summary
+from engine.runtime.forecast import keep_telling
 from engine.runtime.gates import Gates, in_scope
 from engine.runtime.groups import GroupStation, Scopes
 from engine.runtime.rounds import Rounds
@@ -220,6 +221,7 @@ class Engine:
         tasks = [asyncio.create_task(station.run(), name=name) for name, station in self.stations.items()]
         broken: asyncio.Future[Any] = asyncio.create_task(self.store.broken())
         everything: asyncio.Future[Any] = asyncio.gather(*tasks)
+        telling = asyncio.create_task(keep_telling(self.stations)) if self.listener is not None else None
         try:
             await asyncio.wait({everything, broken}, return_when=asyncio.FIRST_COMPLETED)
             if not everything.done():  # the store cannot write any more
@@ -237,6 +239,8 @@ class Engine:
             await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             broken.cancel()
+            if telling is not None:
+                telling.cancel()
 
     async def summarize(self, started: float) -> Summary:
         await self.rounds.unmet()

@@ -58,13 +58,13 @@ class Plan:
 
 @dataclass
 class NodeProgress:
-    """Where one node stands. `total` is None while its input still grows."""
+    """Where one node stands."""
 
     name: str
     kind: str
     state: Literal["waiting", "running", "done", "unchanged", "passed", "failed", "stopped"] = "waiting"
     rows_in: int = 0  # input rows decided in this run
-    total: int | None = None  # input rows to decide in this run
+    total: int | None = None  # input rows to decide in this run: reckoned while its input grows, or None
     rows: int = 0  # rows in its table
     rejected: int = 0
     failed: int = 0

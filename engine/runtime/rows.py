@@ -124,6 +124,10 @@ class RowStation(Station):
         if finished:
             await self.drain()
             await self.store.flush()
+            if self.had_rows and self.engine.listener is not None:
+                waiting = (self.node.name, source.node.name, self.static, self.engine.run_number)
+                left = await asyncio.to_thread(self.store.count_pending, *waiting)
+                self.progress.total = self.progress.rows_in + left
             await self.backlog(source)
             await self.drain()
         return finished
