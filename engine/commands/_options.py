@@ -44,6 +44,15 @@ StoredGraph = Annotated[
     str | None,
     typer.Option("--graph", metavar="NAME", help="Whose tables, where a store holds several graphs."),
 ]
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-s",
+        "--select",
+        metavar="NODES",
+        help="Only these: node, +node, node+, 2+node, kind:prompt, state:changed+; repeatable.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 # Read from the command line itself, since a fault may come before options are parsed.
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -111,11 +120,16 @@ def load_drawable(
 
 
 def command_line(
-    verb: str, graph: str, values: list[str] | None, models: list[str] | None, profile: str | None
+    verb: str,
+    graph: str,
+    values: list[str] | None,
+    models: list[str] | None,
+    profile: str | None,
+    select: list[str] | None = None,
 ) -> str:
     """The command as it may be typed again; kept with the run, and read again by `atk render`."""
     words = ["atk", verb, graph]
-    for option, items in (("-p", values), ("-m", models)):
+    for option, items in (("-p", values), ("-m", models), ("-s", select)):
         words += [word for item in items or () for word in (option, item)]
     if profile:
         words += ["--profile", profile]

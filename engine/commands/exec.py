@@ -17,6 +17,7 @@ from engine.commands._options import (
     Models,
     OutFolder,
     Profile,
+    Select,
     StorePath,
     Values,
 )
@@ -42,6 +43,7 @@ def execute(
     values: Values = None,
     models: Models = None,
     profile: Profile = None,
+    select: Select = None,
     store: StorePath = STORE,
     out: OutFolder = None,
     fail_fast: FailFast = False,
@@ -66,10 +68,11 @@ def execute(
     asked = options(
         store,
         out,
-        command_line("exec", graph, values, models, profile),
+        command_line("exec", graph, values, models, profile, select),
         fail_fast=fail_fast,
         max_failures=max_failures,
         max_cost=max_cost,
+        select=tuple(select or ()),
     )
     following = _progress.follow(console(error=True), quiet=quiet, head=head(program))
     # What the author's functions print must not end up in what `--json` prints.

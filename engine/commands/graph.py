@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.commands._options import STORE, Debug, GraphFile, Models, Profile, StorePath, Values
+from engine.commands._options import STORE, Debug, GraphFile, Models, Profile, Select, StorePath, Values
+
+if TYPE_CHECKING:
+    from engine.language.program import Program
 
 Html = Annotated[
     bool,
@@ -25,6 +29,7 @@ def graph(
     values: Values = None,
     models: Models = None,
     profile: Profile = None,
+    select: Select = None,
     store: StorePath = STORE,
     html: Html = False,
     mermaid: Mermaid = False,
@@ -44,6 +49,8 @@ def graph(
         raise typer.Exit(WRONG)
     if not program.nodes:
         stop(f"{program.path} has no nodes to draw", exit_code=WRONG)
+    if select:
+        program = narrowed(program, select, store)
     if html:
         from engine.commands.picture.facts import gather
         from engine.commands.picture.page import page
@@ -55,3 +62,23 @@ def graph(
         print(target)
     if mermaid or not html:
         print(mermaid_text(program))
+
+
+def narrowed(program: Program, select: list[str], path: Path) -> Program:
+    """The program with the selected nodes alone, and what of them reads one another."""
+    from dataclasses import replace
+
+    from engine.kinds import registry
+    from engine.runtime.choice import chosen
+    from engine.store.store import Store
+
+    asks_store = any("state:" in item for item in select) and path.exists()
+    with contextlib.ExitStack() as opened:
+        store = opened.enter_context(Store.open(path, "read")) if asks_store else None
+        found = chosen(program, registry(), store, select)
+    nodes = {
+        name: replace(node, inputs=tuple(above for above in node.inputs if above in found))
+        for name, node in program.nodes.items()
+        if name in found
+    }
+    return replace(program, nodes=nodes)

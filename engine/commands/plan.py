@@ -13,6 +13,7 @@ from engine.commands._options import (
     Models,
     OutFolder,
     Profile,
+    Select,
     StorePath,
     Values,
 )
@@ -26,6 +27,7 @@ def plan(
     values: Values = None,
     models: Models = None,
     profile: Profile = None,
+    select: Select = None,
     store: StorePath = STORE,
     out: OutFolder = None,
     json: Json = False,
@@ -37,12 +39,14 @@ def plan(
     from engine.commands._render import print_json, terminal_width
 
     program = load_sound(graph, values, models, profile)
-    made = runtime.plan(program, options(store, out, command_line("plan", graph, values, models, profile)))
+    typed = command_line("plan", graph, values, models, profile, select)
+    made = runtime.plan(program, options(store, out, typed, select=tuple(select or ())))
     if json:
         totals = {"calls": made.calls, "cost": made.cost, "estimated": made.estimated}
         print_json(
             {
                 "graph": made.graph,
+                "left": made.left,
                 **totals,
                 "nodes": [asdict(node) for node in made.nodes],
                 "notes": made.notes,
@@ -65,6 +69,8 @@ def lines(made: Plan, limit: int | None = None) -> list[str]:
         out = table(heads, [_cells(node) for node in shown], right=range(1, 6), limit=limit)
     if unchanged:
         out.append(f"= {plural(unchanged, 'node')} unchanged")
+    if made.left:
+        out.append(f"  {plural(made.left, 'node')} not selected")
     out.append("  " + _total(made))
     return out + [f"  {note}" for note in made.notes]
 

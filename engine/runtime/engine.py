@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from engine.kinds.base import Kind, KindError, Row, RowKind
 from engine.language.program import Node, Program
 from engine.runtime.calls import Calls, Stopping
+from engine.runtime.choice import chosen_to_run, hold, read_by
 from engine.runtime.events import Changed, Event, Listener, NodeProgress, Note, RunStatus, Started, Summary
 from engine.runtime.forecast import keep_telling
 from engine.runtime.gates import Gates, in_scope
@@ -23,6 +24,7 @@ from engine.runtime.groups import GroupStation, Scopes
 from engine.runtime.rounds import Rounds
 from engine.runtime.rows import RowStation, window_of
 from engine.runtime.sources import SourceStation
+from engine.runtime.standing import StandingStation
 from engine.runtime.statics import models_of, parts_of
 from engine.runtime.station import Station
 from engine.runtime.tables import TableStation
@@ -45,6 +47,7 @@ class Options:
     fail_fast: bool = False  # the first failed row stops the run
     max_failures: str | None = None  # "50" rows or "2%" of a node's rows stop the run
     max_cost: float | None = None  # USD; at this much nothing new is asked
+    select: tuple[str, ...] = ()  # only these nodes run, see `selection`; all of them where it is empty
 
 
 class Engine:
@@ -62,6 +65,12 @@ class Engine:
         self.program, self.options, self.kinds, self.store, self.dry = program, options, kinds, store, dry
         self.listener = listener
         self.gates, self.scopes, self.rounds = Gates(), Scopes(), Rounds(self)
+        self.selected = frozenset(program.nodes)
+        self.read: frozenset[str] = frozenset()  # not selected, and read by what is
+        if options.select:
+            self.selected = chosen_to_run(program, kinds, store, options.select)
+            self.read = read_by(program, self.selected)
+            hold(program, store, self.read)
         self.calls = Calls(store, self.open_model, program.name, dry, options.max_cost)
         self.calls.on_cap = lambda spent: self.stop(f"--max-cost reached: {spent:.4f} USD spent")
         seed = program.params.get("seed")
@@ -95,7 +104,8 @@ class Engine:
                     passes=node.inputs[0] if node.skipped else None,
                 )
             )
-        self.store.describe(self.program.name, specs, self.program.aliases)
+        left = frozenset(self.program.nodes) - self.selected
+        self.store.describe(self.program.name, specs, self.program.aliases, left=left, read=self.read)
 
     def behind(self, name: str) -> str:
         """The node whose rows a name stands for: a skipped node lets its input's pass."""
@@ -106,16 +116,15 @@ class Engine:
     def build(self) -> None:
         """A station for every node, joined by channels."""
         for node in self.program.nodes.values():
-            if node.skipped:
+            if node.skipped or node.name not in self.selected | self.read:
                 continue
-            station = self.station(node)
+            station = self.stations[node.name] = self.station(node)
             station.upstream = [self.stations[name] for name in dict.fromkeys(map(self.behind, node.inputs))]
             station.depth = 1 + max((one.depth for one in station.upstream), default=0)
             if isinstance(station, RowStation) and node.after in (None, station.upstream[0].node.after):
                 station.upstream[0].downstream.append(station.inbox)
             elif isinstance(station, RowStation):
                 station.inbox.close()  # a later round begins with what stands then
-            self.stations[node.name] = station
         for station in self.stations.values():
             if isinstance(station, GroupStation):
                 self.watch(station)
@@ -123,6 +132,8 @@ class Engine:
     def station(self, node: Node) -> Station:
         kind = self.kinds[node.kind].working(node)
         parts = parts_of(self.program, node, kind)
+        if node.name in self.read:
+            return StandingStation(self, node, kind, parts)
         match kind.flow:
             case "source":
                 return SourceStation(self, node, kind, parts)
@@ -151,6 +162,11 @@ class Engine:
     async def look(self) -> None:
         """What of the stored rows stands, whatever this run does."""
         for station in self.stations.values():
+            if isinstance(station, StandingStation):
+                station.stable = all(
+                    isinstance(one, StandingStation) and one.stable for one in station.upstream
+                )
+                continue
             if isinstance(station, SourceStation):
                 await station.look()
                 station.stable = station.unchanged()
@@ -244,6 +260,7 @@ class Engine:
 
     async def summarize(self, started: float) -> Summary:
         await self.rounds.unmet()
+        self.tell_of_those_below()
         results = {station.result for station in self.stations.values()}
         failed_rows = sum(one.failed for one in self.progress.values())
         status: RunStatus = "done"
@@ -264,6 +281,17 @@ class Engine:
             errors=self.errors,
             store=self.options.store,
         )
+
+    def tell_of_those_below(self) -> None:
+        """What was not selected and comes of what changed does not know of it yet."""
+        import networkx
+
+        changed = [name for name in self.progress if self.stations[name].changed]
+        below = set().union(*(networkx.descendants(self.program.dag, name) for name in changed))
+        left = [name for name in self.program.nodes if name in below - self.selected]
+        if left:
+            more = f" and {len(left) - 1} more stand" if len(left) > 1 else " stands"
+            self.note(Note(None, f"`{left[0]}`{more} as before; `atk exec` without -s brings all up to date"))
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
@@ -355,7 +383,8 @@ class Engine:
 
     @property
     def progress(self) -> dict[str, NodeProgress]:
-        return {name: station.progress for name, station in self.stations.items()}
+        """Of the nodes that take part; those that are only read do not."""
+        return {name: station.progress for name, station in self.stations.items() if name in self.selected}
 
     def tell(self, event: Event) -> None:
         if self.listener is not None:

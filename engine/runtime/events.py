@@ -42,6 +42,7 @@ class Plan:
     graph: str
     nodes: tuple[NodePlan, ...]
     notes: tuple[str, ...]  # such as: the model is the offline stand-in
+    left: int = 0  # nodes that were not selected
 
     @property
     def calls(self) -> int:

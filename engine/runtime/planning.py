@@ -34,9 +34,11 @@ COLUMN_CHARACTERS = 400
 def made_plan(engine: Engine) -> Plan:
     """The plan, after the engine has run dry."""
     guesses = Guesses(engine)
-    nodes = [guesses.line(station) for station in engine.stations.values()]
+    guesses.coming.update(dict.fromkeys(engine.read, 0.0))
+    nodes = [guesses.line(engine.stations[name]) for name in engine.progress]
+    left = sum(not node.skipped for node in engine.program.nodes.values()) - len(nodes)
     notes = (*model_notes(engine.program, engine.kinds), *(note.text for note in engine.notes))
-    return Plan(engine.program.name, tuple(nodes), notes)
+    return Plan(engine.program.name, tuple(nodes), notes, left)
 
 
 class Guesses:

@@ -11,7 +11,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,15 +133,32 @@ class Store(Reads):
 
     # -- the graph ---------------------------------------------------------------------------
 
-    def describe(self, graph: str, specs: Sequence[TableSpec], aliases: Mapping[str, str]) -> None:
+    def describe(
+        self,
+        graph: str,
+        specs: Sequence[TableSpec],
+        aliases: Mapping[str, str],
+        *,
+        left: Collection[str] = (),
+        read: Collection[str] = (),
+    ) -> None:
         """Declare a graph's tables and show its views; blocking.
 
         A table whose columns differ from those declared is made anew, and its node's state is
-        forgotten: what was paid for stays in `calls`. Raises `StoreError` where names collide.
+        forgotten: what was paid for stays in `calls`. One that is `left` (nobody writes to it now) is
+        not: it stays as it is, and is not shown until it is declared again to be written. Raises
+        `StoreError` where names collide, or where such a table is to be `read`.
         """
         description = Description(graph, {spec.node: spec for spec in specs}, dict(aliases))
         tables.check_names(description)
-        self._writer.call(Work(lambda connection: self._declare(connection, description), alone=True))
+        self._writer.call(
+            Work(
+                lambda connection: self._declare(
+                    connection, tables.without_unfit(connection, description, left, read)
+                ),
+                alone=True,
+            )
+        )
 
     def _declare(self, connection: DuckDBPyConnection, description: Description) -> None:
         graph = description.graph
@@ -201,6 +218,28 @@ class Store(Reads):
             for node, static, complete, complete_run, changed_run, info in rows
             if node not in made
         }
+
+    def remembered(self, graph: str) -> dict[str, NodeState]:
+        """The states of a graph's nodes, described or not; blocking."""
+        cursor = self.cursor()
+        try:
+            return self._load_states(cursor, graph, set())
+        finally:
+            cursor.close()
+
+    def failed(self, graph: str) -> dict[str, int]:
+        """How many rows of each node failed, described or not; blocking."""
+        cursor = self.cursor()
+        try:
+            found = {}
+            for table in tables.existing(cursor, CATALOG):
+                if table.startswith(f"{graph}."):
+                    rows = f"FROM {SCHEMA}.{quote(table)} WHERE _died IS NULL AND _status = 'failed'"
+                    count = cursor.execute(f"SELECT count(*) {rows}").fetchall()[0][0]
+                    found[table.removeprefix(f"{graph}.")] = int(count)
+            return found
+        finally:
+            cursor.close()
 
     # -- runs and states ---------------------------------------------------------------------
 

@@ -6,14 +6,14 @@ them, when, and in which transaction is `writer`'s affair.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from engine.store.errors import StoreError
 from engine.store.records import RESERVED_SCHEMAS, RESERVED_TABLES, Description, Stored, TableSpec, id_column
-from engine.store.schema import quote, table_name, text
+from engine.store.schema import CATALOG, quote, table_name, text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,6 +90,46 @@ def existing(connection: DuckDBPyConnection, database: str) -> dict[str, dict[st
     ).fetchall():
         found.setdefault(table, {})[column] = kind
     return found
+
+
+def without_unfit(
+    connection: DuckDBPyConnection, description: Description, left: Collection[str], read: Collection[str]
+) -> Description:
+    """The description without the tables of `left` whose columns differ, nor what is shown by them.
+
+    Raises `StoreError` where one of these is to be `read`.
+    """
+    specs = [spec for name, spec in description.tables.items() if name in left and spec.passes is None]
+    if not specs:
+        return description
+    exact = canonical(
+        connection, {(spec.node, name): kind for spec in specs for name, kind in columns(spec).items()}
+    )
+    found = existing(connection, CATALOG)
+    unfit: set[str] = set()
+    for spec in specs:
+        there = found.get(table_name(description.graph, spec.node))
+        if there is not None and there != {name: exact[spec.node, name] for name in columns(spec)}:
+            unfit.add(spec.node)
+    for name in read:
+        if name in unfit:
+            raise StoreError(
+                f"`{name}` is read by what is selected, and its columns are not those of its last run",
+                f"select it too: -s {name}, or + before what reads it",
+            )
+    tables = dict(description.tables)
+    while gone := {name for name, spec in tables.items() if name in left and _shown_by(spec) & unfit}:
+        unfit |= gone
+        tables = {name: spec for name, spec in tables.items() if name not in unfit}
+    tables = {name: spec for name, spec in tables.items() if name not in unfit}
+    aliases = {alias: name for alias, name in description.aliases.items() if name in tables}
+    return Description(description.graph, tables, aliases)
+
+
+def _shown_by(spec: TableSpec) -> set[str]:
+    """The nodes without whose tables this one's view cannot be made."""
+    owners = {owner for _, owner in spec.visible.values()} - {spec.node}
+    return {*owners, *spec.ancestors, *([spec.passes] if spec.passes else [])}
 
 
 def create(connection: DuckDBPyConnection, database: str, spec: TableSpec) -> None:
