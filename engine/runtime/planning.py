@@ -34,7 +34,8 @@ COLUMN_CHARACTERS = 400
 def made_plan(engine: Engine) -> Plan:
     """The plan, after the engine has run dry."""
     guesses = Guesses(engine)
-    guesses.coming.update(dict.fromkeys(engine.read, 0.0))
+    for name in engine.read:
+        guesses.coming[name] = guesses.leaving[name] = 0.0
     nodes = [guesses.line(engine.stations[name]) for name in engine.progress]
     left = sum(not node.skipped for node in engine.program.nodes.values()) - len(nodes)
     notes = (*model_notes(engine.program, engine.kinds), *(note.text for note in engine.notes))
@@ -46,7 +47,8 @@ class Guesses:
 
     def __init__(self, engine: Engine):
         self.engine = engine
-        self.coming: dict[str, float] = {}  # rows that a node will add beyond those known
+        self.coming: dict[str, float] = {}  # rows that a node will make beyond those known
+        self.leaving: dict[str, float] = {}  # rows that stand now and will not, since others come for them
         self.lengths: dict[tuple[str, str], float] = {}
 
     def line(self, station: Station) -> NodePlan:
@@ -65,8 +67,8 @@ class Guesses:
             tokens_in += round(more * each_in)
             tokens_out += round(more * each_out)
             cost += price
-        self.coming[node.name] = self.rows_to_come(station, unknown)
-        rows = round(progress.rows + self.coming[node.name])
+        self.coming[node.name], self.leaving[node.name] = self.rows_to_come(station, unknown)
+        rows = round(self.at_end(station))
         model = self.engine.program.models[asks[0]] if asks else None
         return NodePlan(
             name=node.name,
@@ -83,24 +85,53 @@ class Guesses:
             model=f"{model.name} ({model.model})" if model else None,
         )
 
-    def rows_to_come(self, station: Station, unknown: float) -> float:
+    def at_end(self, station: Station) -> float:
+        """Rows that a table will have."""
+        name = station.node.name
+        return station.progress.rows - self.leaving[name] + self.coming[name]
+
+    def rows_to_come(self, station: Station, unknown: float) -> tuple[float, float]:
+        """Rows that will be made beyond those known, and rows that stand now and will go for them."""
         undecided = unknown + station.missing
+        stand = float(station.progress.rows)
         if isinstance(station, RowStation):
-            return undecided * self.fan_out(station)
+            replaced = self.replaced(station)
+            above = station.upstream[0]
+            share = self.leaving[above.node.name] / max(above.progress.rows, 1)
+            return undecided * self.fan_out(station), replaced + (stand - replaced) * min(share, 1.0)
         if isinstance(station, GroupStation):
+            if not undecided:
+                return 0.0, 0.0
             ancestors = self.engine.stations.get(station.by)
-            most = ancestors.progress.rows + self.coming.get(station.by, 0) if ancestors else undecided
-            return max(0.0, min(undecided, most - station.progress.rows))
-        if station.kind.either:
+            most = self.at_end(ancestors) if ancestors else undecided
+            end = min(self.in_proportion(station) if stand else undecided, most)
+            coming = min(undecided, end)
+        elif station.kind.either:
             last = [one for one in station.upstream if one.result != "passed"][-1]
-            return max(0.0, last.progress.rows + self.coming[last.node.name] - station.progress.rows)
-        if station.estimated:
-            return max(0.0, self.going_in(station) - station.progress.rows)
-        return 0.0
+            end = self.at_end(last)
+            coming = max(self.coming[last.node.name], end - stand)
+        elif station.estimated:
+            end = self.in_proportion(station) if stand else self.going_in(station)
+            coming = max(end - stand, min(end, unknown))
+        else:
+            return 0.0, 0.0
+        return max(coming, 0.0), min(max(stand + coming - end, 0.0), stand)
+
+    def replaced(self, station: RowStation) -> int:
+        """Rows that stand of an older prompt or input, where the new outcome is to be paid for."""
+        if not station.unpaid or not station.progress.rows:
+            return 0
+        found = self.engine.store.parents(station.node.name).values()
+        return sum(status == "ok" and parent in station.unpaid for parent, status in found)
+
+    def in_proportion(self, station: Station) -> float:
+        """Rows at the end, if they are as many to those of the inputs as they are now."""
+        now = sum(one.progress.rows for one in station.upstream)
+        return station.progress.rows * sum(map(self.at_end, station.upstream)) / max(now, 1)
 
     def going_in(self, station: Station) -> float:
         """Rows of all inputs; where one comes of another, they are taken to be about the same things."""
-        rows = {one.node.name: one.progress.rows + self.coming[one.node.name] for one in station.upstream}
+        rows = {one.node.name: self.at_end(one) for one in station.upstream}
         below = {
             one.node.name: [other for other in rows if other in one.node.ancestors]
             for one in station.upstream

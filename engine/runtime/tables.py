@@ -26,6 +26,7 @@ class TableStation(Station):
         self.engine.heed()
         if self.engine.dry and (self.estimated or not kind.pure):
             self.estimated = True
+            await self.count()  # what stands, for the estimate
             return "done"
         self.begin()
         await self.store.flush()

@@ -1,0 +1,83 @@
+"""How many rows and calls a plan expects, before an edit is paid for, and what the run then comes to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.runtime.events import NodePlan
+from tests.endpoint import Endpoint, endpoint
+from tests.project import DOCUMENTS, PROMPTS, Project
+
+MORE = """
+prompt checked from drafted -> Verdict { template = "check", model = asked, keep ok }
+dedupe unique_pairs from checked { column = question }
+gather turns from unique_pairs { by = passages, columns = [question, answer] }
+chat talks from turns { system = "x", turns = turns }
+sql counted from talks { query = "SELECT count(*) AS n FROM talks" }
+"""
+
+
+@pytest.fixture
+def server() -> Any:
+    with endpoint(p_true=1.0) as started:
+        yield started
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Endpoint) -> Project:
+    project = Project(tmp_path, monkeypatch, server.base_url)
+    project.write("prompts/check.md", "system:\nRight?\n{{ schema }}\n\nuser:\n{{ question }} {{ answer }}\n")
+    project.graph(MORE)
+    return project
+
+
+def lines(project: Project) -> dict[str, NodePlan]:
+    return {line.name: line for line in project.plan().nodes}
+
+
+def edit_first_prompt(project: Project) -> None:
+    project.write("prompts/worthy.md", PROMPTS["worthy"].replace("passage", "text"))
+
+
+def edit_prompt(project: Project) -> None:
+    project.write("prompts/draft.md", PROMPTS["draft"].replace("two", "three"))
+
+
+def edit_last_prompt(project: Project) -> None:
+    project.write("prompts/check.md", "system:\nTrue?\n{{ schema }}\n\nuser:\n{{ question }} {{ answer }}\n")
+
+
+def edit_document(project: Project) -> None:
+    project.write("inputs/rain.txt", DOCUMENTS["rain.txt"] + " Drizzle has small drops.")
+
+
+@pytest.mark.parametrize("edit", [edit_first_prompt, edit_prompt, edit_last_prompt, edit_document])
+def test_rows_to_come_take_the_place_of_those_that_stand(project: Project, edit: Any) -> None:
+    """Every prompt keeps all its rows here, so after an edit there are about as many as before."""
+    project.run()
+    before = {name: line.rows for name, line in lines(project).items()}
+    edit(project)
+    assert {name: line.rows for name, line in lines(project).items()} == before
+
+
+def test_calls_are_those_of_the_rows_that_come(project: Project) -> None:
+    project.run()
+    edit_prompt(project)
+    planned = lines(project)
+    questions = len(project.table("drafted", "question"))
+    assert planned["drafted"].to_call == len(DOCUMENTS)
+    assert planned["checked"].to_call == questions
+    assert project.run().calls == pytest.approx(len(DOCUMENTS) + questions, abs=3)
+
+
+def test_added_document_adds(project: Project) -> None:
+    project.run()
+    each = len(project.table("drafted", "question")) / len(DOCUMENTS)
+    project.write("inputs/snow.txt", "Snow falls when crystals of ice stick together in a cold cloud.")
+    planned = lines(project)
+    assert planned["worthy"].rows == len(DOCUMENTS) + 1
+    assert planned["drafted"].rows == round((len(DOCUMENTS) + 1) * each)
+    assert planned["turns"].rows == len(DOCUMENTS) + 1
