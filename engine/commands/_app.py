@@ -14,6 +14,7 @@ import typer
 
 from engine.commands import (
     VERBS,
+    add,
     check,
     explain,
     fmt,
@@ -35,6 +36,7 @@ from engine.commands._errors import report
 
 FUNCTIONS: dict[str, Callable[..., None]] = {
     "init": init.init,
+    "add": add.add,
     "check": check.check,
     "lint": lint.lint,
     "fmt": fmt.fmt,
