@@ -194,7 +194,15 @@ def checks() -> Iterator[tuple[Path, Callable[[Path, str], list[object]]]]:
     def with_kinds(kinds: dict[str, KindSpec], prompts: list[Path], graphs: list[Path], **given: object):  # type: ignore[no-untyped-def]
         def checked(path: Path, text: str) -> list[object]:
             program = check(
-                path, kinds, root=ROOT, prompts=prompts, graphs=graphs, text=text, complete=False, **given
+                path,
+                kinds,
+                root=ROOT,
+                prompts=prompts,
+                graphs=graphs,
+                text=text,
+                complete=False,
+                tests=True,
+                **given,
             )  # type: ignore[arg-type]
             return list(program.diagnostics)
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.data import similarity
 from engine.data.similarity import exact, near, normal, runs
 from engine.kinds.base import Row
 from tests.workbench import Problem, bench, row
@@ -139,3 +140,14 @@ def test_nearly_all_twins_of_real_sentences_are_found() -> None:
 def test_wrong_settings_are_told(tmp_path: Path, settings_: dict[str, Any], said: str) -> None:
     with pytest.raises(Problem, match=said):
         bench("dedupe", tmp_path, settings_, inputs=COLUMNS)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from(QUESTIONS), max_size=30), st.sampled_from([0.8, 0.95]))
+def test_few_texts_need_no_index(texts: list[str], threshold: float) -> None:
+    """Compared each with each, or through the index: what is found is the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(similarity, "FEW", 1_000)
+        plain = list(near(texts, threshold))
+        patch.setattr(similarity, "FEW", 3)
+        assert list(near(texts, threshold)) == plain

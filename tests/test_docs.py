@@ -96,7 +96,9 @@ def checked(block: Block, folder: Path) -> Program:
     path = folder / "page.atk"
     path.write_text(whole(block), encoding="utf-8")
     prompts = [folder / "prompts", HOUSE / "prompts"]
-    return check(path, registry(), environment={}, root=folder, prompts=prompts, graphs=[HOUSE / "graphs"])
+    return check(
+        path, registry(), environment={}, root=folder, prompts=prompts, graphs=[HOUSE / "graphs"], tests=True
+    )
 
 
 def write(block: Block, folder: Path) -> None:

@@ -34,7 +34,7 @@ GIVES_AWAY = re.compile(
 def checked(path: Path, profile: str | None = None, environment: dict[str, str] | None = None) -> Program:
     return check(
         path, registry(), values=VALUES.get(path.stem, {}), profile=profile, environment=environment or {},
-        root=HOUSE, prompts=[PROMPTS], graphs=[GRAPHS],
+        root=HOUSE, prompts=[PROMPTS], graphs=[GRAPHS], tests=True,
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ CODE = re.compile(r"\bATK\d{3}\b")
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
 def test_message(path: Path) -> None:
     root = path.parent
-    found = check(path, registry(), root=root, prompts=[root / "prompts"], environment={})
+    found = check(path, registry(), root=root, prompts=[root / "prompts"], environment={}, tests=True)
     said = "\n\n".join(render(diagnostic) for diagnostic in found.diagnostics) + "\n"
     recorded = path.with_suffix(".txt")
     if os.environ.get("ATK_RECORD"):

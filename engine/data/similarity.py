@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
 RUN = 5  # characters
 PERMUTATIONS = 128
+FEW = 64  # texts that are compared each with each: an index takes a second to load and set up
 MARGIN = 0.12  # candidates are looked for this far below the threshold, so that few are missed
 EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 BLANKS = re.compile(r"\s+")
@@ -57,27 +59,44 @@ def near(texts: Iterable[str], threshold: float, seed: int = 0) -> Iterator[Twin
 
     A text that has a twin is not kept: others are compared with what stays, never with what goes.
     """
-    from datasketch import MinHash, MinHashLSH
-
-    index = MinHashLSH(threshold=max(0.05, threshold - MARGIN), num_perm=PERMUTATIONS, weights=(0.3, 0.7))
     kept: dict[int, frozenset[str]] = {}
     same: dict[str, int] = {}
-    blank = MinHash(num_perm=PERMUTATIONS, seed=seed + 1, hashfunc=crc32)
+    index: _Index | None = None
     for place, text in enumerate(texts):
         form = normal(text)
         if form in same:
             yield Twin(same[form], 1.0)
             continue
         found = runs(form)
-        sketch = blank.copy()
-        sketch.update_batch(run.encode("utf-8", "surrogatepass") for run in found)
+        sketch = index.sketch(found) if index else None
         best: Twin | None = None
-        for other in sorted(index.query(sketch)):
+        for other in sorted(index.index.query(sketch)) if index else kept:
             nearness = len(found & kept[other]) / len(found | kept[other])
             if nearness >= threshold and (best is None or nearness > best.nearness):
                 best = Twin(other, nearness)
         if best is None:
-            index.insert(place, sketch, check_duplication=False)
             kept[place] = found
             same[form] = place
+            if index is not None:
+                index.index.insert(place, sketch, check_duplication=False)
+            elif len(kept) > FEW:
+                index = _Index(kept, threshold, seed)
         yield best
+
+
+class _Index:
+    """Finds candidates among many texts."""
+
+    def __init__(self, kept: Mapping[int, frozenset[str]], threshold: float, seed: int):
+        from datasketch import MinHash, MinHashLSH
+
+        at = max(0.05, threshold - MARGIN)
+        self.index = MinHashLSH(threshold=at, num_perm=PERMUTATIONS, weights=(0.3, 0.7))
+        self.blank = MinHash(num_perm=PERMUTATIONS, seed=seed + 1, hashfunc=crc32)
+        for place, found in kept.items():
+            self.index.insert(place, self.sketch(found), check_duplication=False)
+
+    def sketch(self, found: frozenset[str]) -> Any:
+        made = self.blank.copy()
+        made.update_batch(run.encode("utf-8", "surrogatepass") for run in found)
+        return made

@@ -48,6 +48,7 @@ class Analysis:
             root=root,
             texts=texts,
             complete=False,
+            tests=True,
             prompts=prompt_directories(path, root),
             graphs=graphs,
         )

@@ -31,7 +31,7 @@ def check(
     text: str | None = None,
     texts: Mapping[Path, str] | None = None,
     complete: bool = True,
-    tests: bool = True,
+    tests: bool = False,
 ) -> Program:
     """Check a graph file and all that it uses, and give the program that it means.
 
@@ -42,7 +42,8 @@ def check(
     messages are relative to it. `text` stands for the file's content where it is given, `texts` (by
     resolved path) for that of any file read: what an editor holds and has not saved. A param
     without a value is an error, unless `complete` is false: then the graph is only looked through,
-    and the program is not one to run. Unless `tests`, the file's tests are only read.
+    and the program is not one to run. With `tests`, the file's tests are
+    checked too; else they are only read, as a run does not need them.
     """
     from engine.language.checking import Checking
     from engine.language.given import Given

@@ -27,7 +27,7 @@ class Given:
     graphs: Sequence[Path] = ()
     texts: Mapping[Path, str] = field(default_factory=dict)  # instead of what files hold, by resolved path
     complete: bool = True
-    tests: bool = True
+    tests: bool = False
     trial: tuple[ast.GraphDeclaration | None, Mapping[str, ast.Setting]] | None = None
     """What a test sets: params, or slots of the graph that it is about."""
 

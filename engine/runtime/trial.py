@@ -58,12 +58,13 @@ class Shared:
     """Connections that tests share one after another: to open one takes longer than most tests."""
 
     def __init__(self) -> None:
-        self.values, self.types = Expressions(), Expressions()
+        self.values = Expressions()
+        self.types = Expressions(self.values)
 
     def close(self) -> None:
         """Give them back."""
-        self.values.connection.close()
         self.types.connection.close()
+        self.values.connection.close()
 
 
 class GivenSettings(BaseModel):

@@ -71,6 +71,7 @@ def in_memory() -> DuckDBPyConnection:
     import duckdb
 
     connection = duckdb.connect()
+    connection.execute("SET threads = 1")  # for a few rows, others only cost time
     connection.execute(f"ATTACH ':memory:' AS {CATALOG}")
     migrate(connection, 0)
     connection.execute("SET python_enable_replacements = false")

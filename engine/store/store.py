@@ -58,6 +58,7 @@ class Store(Reads):
         self._on_disk = stored
         self._shapes: dict[str, tables.Shape] = {}
         self._states: dict[str, NodeState] = {}
+        self._known: set[str] = set()  # graphs that were described
         self._run = 0
         self._fresh: dict[bytes, CallRecord] = {}  # usable replies that are not committed yet
         self._keys = KnownKeys()  # of committed calls
@@ -165,7 +166,8 @@ class Store(Reads):
         stored = [spec for spec in description.tables.values() if spec.passes is None]
         declared = {(s.node, name): kind for s in stored for name, kind in tables.columns(s).items()}
         exact = tables.canonical(connection, declared)
-        found = tables.existing(connection, CATALOG)
+        found = tables.existing(connection, CATALOG, graph) if self._on_disk or graph in self._known else {}
+        self._known.add(graph)
         target = _PLAN if self.mode == "plan" and self._on_disk else CATALOG
         if self.mode == "read":
             target = CATALOG
@@ -232,11 +234,10 @@ class Store(Reads):
         cursor = self.cursor()
         try:
             found = {}
-            for table in tables.existing(cursor, CATALOG):
-                if table.startswith(f"{graph}."):
-                    rows = f"FROM {SCHEMA}.{quote(table)} WHERE _died IS NULL AND _status = 'failed'"
-                    count = cursor.execute(f"SELECT count(*) {rows}").fetchall()[0][0]
-                    found[table.removeprefix(f"{graph}.")] = int(count)
+            for table in tables.existing(cursor, CATALOG, graph):
+                rows = f"FROM {SCHEMA}.{quote(table)} WHERE _died IS NULL AND _status = 'failed'"
+                count = cursor.execute(f"SELECT count(*) {rows}").fetchall()[0][0]
+                found[table.removeprefix(f"{graph}.")] = int(count)
             return found
         finally:
             cursor.close()

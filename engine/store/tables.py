@@ -66,26 +66,42 @@ def check_names(description: Description) -> None:
                 )
 
 
+_spelled: dict[str, str] = {}  # a type as declared -> as DuckDB writes it
+_arrow: dict[str, pa.DataType] = {}  # a type as DuckDB writes it -> what Arrow calls it
+
+
 def canonical(connection: DuckDBPyConnection, types: Mapping[K, str]) -> dict[K, str]:
     """The types as DuckDB writes them. Raises `StoreError` for one that it does not know."""
     import duckdb
 
-    if not types:
-        return {}
-    try:
-        nulls = ", ".join(f"NULL::{kind}" for kind in types.values())
-        found = connection.sql(f"SELECT {nulls}").types
-    except duckdb.Error as error:
-        raise StoreError(f"a column's type is not one of DuckDB's: {str(error).splitlines()[0]}") from None
-    return dict(zip(types, map(str, found), strict=True))
+    new = [kind for kind in dict.fromkeys(types.values()) if kind not in _spelled]
+    if new:
+        try:
+            found = connection.sql(f"SELECT {', '.join(f'NULL::{kind}' for kind in new)}").types
+        except duckdb.Error as error:
+            message = str(error).splitlines()[0]
+            raise StoreError(f"a column's type is not one of DuckDB's: {message}") from None
+        _spelled.update(zip(new, map(str, found), strict=True))
+    return {name: _spelled[kind] for name, kind in types.items()}
 
 
-def existing(connection: DuckDBPyConnection, database: str) -> dict[str, dict[str, str]]:
-    """Node tables in `database`, each with its columns and their types."""
+def arrow_types(connection: DuckDBPyConnection, types: Mapping[str, str]) -> dict[str, pa.DataType]:
+    """The types, as DuckDB writes them, as it hands them to Arrow."""
+    new = [kind for kind in dict.fromkeys(types.values()) if kind not in _arrow]
+    if new:
+        nulls = ", ".join(f"NULL::{kind} AS c{place}" for place, kind in enumerate(new))
+        schema = connection.sql(f"SELECT {nulls} LIMIT 0").to_arrow_table().schema
+        _arrow.update(zip(new, schema.types, strict=True))
+    return {name: _arrow[kind] for name, kind in types.items()}
+
+
+def existing(connection: DuckDBPyConnection, database: str, graph: str) -> dict[str, dict[str, str]]:
+    """Node tables of a graph in `database`, each with its columns and their types."""
     found: dict[str, dict[str, str]] = {}
     for table, column, kind in connection.execute(
         "SELECT table_name, column_name, data_type FROM duckdb_columns()"
-        f" WHERE database_name = {text(database)} AND schema_name = 'data' AND table_name LIKE '%.%'"
+        f" WHERE database_name = {text(database)} AND schema_name = 'data'"
+        f" AND starts_with(table_name, {text(table_name(graph, ''))})"
         " ORDER BY table_name, column_index"
     ).fetchall():
         found.setdefault(table, {})[column] = kind
@@ -105,7 +121,7 @@ def without_unfit(
     exact = canonical(
         connection, {(spec.node, name): kind for spec in specs for name, kind in columns(spec).items()}
     )
-    found = existing(connection, CATALOG)
+    found = existing(connection, CATALOG, description.graph)
     unfit: set[str] = set()
     for spec in specs:
         there = found.get(table_name(description.graph, spec.node))
@@ -149,11 +165,7 @@ class Shape:
     def __init__(self, connection: DuckDBPyConnection, table: str, spec: TableSpec):
         self.spec = spec
         self.types = canonical(connection, spec.own)
-        self.arrow: dict[str, pa.DataType] = {}
-        if spec.own:
-            names = ", ".join(map(quote, spec.own))
-            schema = connection.sql(f"SELECT {names} FROM {table} LIMIT 0").to_arrow_table().schema
-            self.arrow = dict(zip(spec.own, schema.types, strict=True))
+        self.arrow = arrow_types(connection, self.types)
 
     def table(self, rows: Sequence[Stored], run: int) -> pa.Table:
         """The rows as Arrow. Raises `StoreError` naming the column whose value does not fit."""

@@ -228,6 +228,7 @@ class Gallery:
         self._connection = connection
         self._lock = threading.Lock()
         self._made: dict[str | None, str] = {}
+        self._described: dict[str | None, tuple[Description, Locate]] = {}  # views that wait to be made
         self._cursors: weakref.WeakSet[DuckDBPyConnection] = weakref.WeakSet()
 
     def bare(self) -> DuckDBPyConnection:
@@ -250,9 +251,13 @@ class Gallery:
         try:
             with self._lock:
                 # Which graph was run last can change while we look, a graph's views cannot.
-                found = load(cursor, graph) if graph is None or graph not in self._made else None
+                known = graph in self._made or graph in self._described
+                found = load(cursor, graph) if graph is None or not known else None
                 name = graph if graph is not None else (found.graph if found else None)
-                if name not in self._made:
+                if name in self._described:
+                    self._made[name] = show(cursor, *self._described[name])
+                    del self._described[name]
+                elif name not in self._made:
                     self._made[name] = show(cursor, found, physical(name or ""))
             cursor.execute(f"USE {quote(self._made[name])}")
         except BaseException:
@@ -261,13 +266,9 @@ class Gallery:
         return cursor
 
     def refresh(self, description: Description, locate: Locate) -> None:
-        """Make a graph's views anew."""
+        """Have a graph's views made anew before anyone looks; most runs ask nothing of them."""
         with self._lock:
-            cursor = self._connection.cursor()
-            try:
-                self._made[description.graph] = show(cursor, description, locate)
-            finally:
-                cursor.close()
+            self._described[description.graph] = (description, locate)
 
 
 def physical(graph: str) -> Locate:

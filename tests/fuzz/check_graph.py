@@ -54,7 +54,9 @@ def graph_of(data: bytes) -> str:
 def told(text: str) -> str:
     """All that a check says of a text, rendered."""
     path = HERE / "graphs" / "fuzzed.atk"
-    found = check(path, KINDS, root=HERE, prompts=[FOLDER], graphs=[HERE], text=text, environment={})
+    found = check(
+        path, KINDS, root=HERE, prompts=[FOLDER], graphs=[HERE], text=text, environment={}, tests=True
+    )
     lines = text.count("\n") + text.count("\r") + 1
     for diagnostic in found.diagnostics:
         assert diagnostic.span.line >= 1

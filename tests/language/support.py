@@ -41,7 +41,7 @@ def checked(path: Path, text: str | None = None, **given: Any) -> Program:
         prompts=[HERE / "prompts"],
         graphs=[HERE],
         text=text,
-        **({"environment": ENVIRONMENT} | given),
+        **({"environment": ENVIRONMENT, "tests": True} | given),
     )
 
 

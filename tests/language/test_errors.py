@@ -105,4 +105,4 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def _in(root: Path, path: Path) -> Program:
-    return check(path, registry(), root=root, environment={})
+    return check(path, registry(), root=root, environment={}, tests=True)
