@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from engine.commands._options import (
     STORE,
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
     from engine.runtime.events import NodePlan, Plan
 
 
+Against = Annotated[
+    str | None,
+    typer.Option("--against", metavar="RUN", help="Compare with how a run left it: its number, last or -1."),
+]
+
+
 def plan(
     graph: GraphFile,
     values: Values = None,
@@ -30,6 +38,7 @@ def plan(
     select: Select = None,
     store: StorePath = STORE,
     out: OutFolder = None,
+    against: Against = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -40,7 +49,7 @@ def plan(
 
     program = load_sound(graph, values, models, profile)
     typed = command_line("plan", graph, values, models, profile, select)
-    made = runtime.plan(program, options(store, out, typed, select=tuple(select or ())))
+    made = runtime.plan(program, options(store, out, typed, select=tuple(select or ())), against)
     if json:
         totals = {"calls": made.calls, "cost": made.cost, "estimated": made.estimated}
         print_json(
@@ -58,7 +67,7 @@ def plan(
 
 
 def lines(made: Plan, limit: int | None = None) -> list[str]:
-    """The plan as people read it: `=` unchanged, `~` edited, `>` follows, `+` new; `~ n` estimated."""
+    """The plan as people read it: `=` unchanged, `~` edited, `>` follows, `+` new, `-` gone."""
     from engine.commands._render import plural, table
 
     shown = [node for node in made.nodes if node.mark != "=" or node.to_call]

@@ -74,8 +74,11 @@ def load(
     )
 
 
-def plan(program: Program, options: Options) -> Plan:
-    """What `execute` would do now, without doing or writing any of it."""
+def plan(program: Program, options: Options, against: str | None = None) -> Plan:
+    """What `execute` would do now, without doing or writing any of it.
+
+    `against` names an earlier run (a number, `last`, `-1`), with whose state marks and reasons compare.
+    """
     import asyncio
 
     from engine.kinds import registry
@@ -87,7 +90,12 @@ def plan(program: Program, options: Options) -> Plan:
         engine = Engine(program, options, registry(), store, dry=True)
         asyncio.run(engine.run())
         engine.raise_errors()
-        return made_plan(engine)
+        made = made_plan(engine)
+        if against is None:
+            return made
+        from engine.runtime.against import against as compared
+
+        return compared(engine, made, against)
 
 
 async def execute(program: Program, options: Options, listener: Listener | None = None) -> Summary:

@@ -25,7 +25,7 @@ from engine.runtime.rounds import Rounds
 from engine.runtime.rows import RowStation, window_of
 from engine.runtime.sources import SourceStation
 from engine.runtime.standing import StandingStation
-from engine.runtime.statics import models_of, parts_of
+from engine.runtime.statics import contents_of, models_of, parts_of
 from engine.runtime.station import Station
 from engine.runtime.tables import TableStation
 from engine.store.records import TableSpec
@@ -222,6 +222,8 @@ class Engine:
         finally:
             await self.calls.close()
             status = summary.status if summary else "failed"
+            if not self.dry:
+                self.remember_parts()
             self.store.end(
                 self.run_number,
                 status,
@@ -280,6 +282,20 @@ class Engine:
             notes=self.notes,
             errors=self.errors,
             store=self.options.store,
+        )
+
+    def remember_parts(self) -> None:
+        """What every node's own part was when it last completed, for later comparisons."""
+        nodes, contents = {}, {}
+        for name, node in self.program.nodes.items():
+            state = self.store.state(name)
+            if node.skipped or state is None or "parts" not in state.info:
+                continue
+            nodes[name] = state.info["parts"]
+            contents.update(contents_of(self.program, node, self.kinds[node.kind].working(node)))
+        wanted = {mark for parts in nodes.values() for mark in parts.values()}
+        self.store.save_snapshot(
+            self.run_number, nodes, {mark: contents[mark] for mark in wanted & contents.keys()}
         )
 
     def tell_of_those_below(self) -> None:

@@ -18,12 +18,12 @@ EXIT_CODES: Mapping[RunStatus, int] = {"done": 0, "failed": 1, "expectation": 3,
 class NodePlan:
     """One line of a plan. Numbers are exact unless `estimated`; tokens are in and out.
 
-    `mark`: `=` unchanged, `~` edited, `>` follows a change, `+` new.
+    `mark`: `=` unchanged, `~` edited, `>` follows a change, `+` new, `-` gone (against an earlier run).
     """
 
     name: str
     kind: str
-    mark: Literal["=", "~", ">", "+"]
+    mark: Literal["=", "~", ">", "+", "-"]
     rows: int | None
     cached: int | None  # calls that the memo answers
     to_call: int | None

@@ -9,6 +9,7 @@ figures of earlier runs where there are any, and marked so.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.kinds.prompt import is_many, row_record
@@ -16,8 +17,9 @@ from engine.language.types import Many, Optional, Record, Type
 from engine.runtime.engine import Engine, model_notes
 from engine.runtime.events import NodePlan, Plan
 from engine.runtime.groups import GroupStation
+from engine.runtime.reasons import reasons
 from engine.runtime.rows import RowStation
-from engine.runtime.statics import models_of
+from engine.runtime.statics import contents_of, models_of
 from engine.runtime.station import Station
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class Guesses:
         self.coming: dict[str, float] = {}  # rows that a node will make beyond those known
         self.leaving: dict[str, float] = {}  # rows that stand now and will not, since others come for them
         self.lengths: dict[tuple[str, str], float] = {}
+        states = engine.store.remembered(engine.program.name)
+        self.gone = {name: state.static for name, state in states.items() if name not in engine.program.nodes}
 
     def line(self, station: Station) -> NodePlan:
         node, progress = station.node, station.progress
@@ -215,9 +219,9 @@ class Guesses:
         if mark == "=":
             return ""
         if mark == "+":
-            return "new"
+            return new(station, self.gone)
         if mark == "~":
-            return f"{', '.join(station.edited()) or 'its own part'} changed"
+            return "; ".join(told(self.engine, station, station.parts_before)) or "its own part changed"
         changed = [
             one.node.name
             for one in station.upstream
@@ -234,6 +238,19 @@ class Guesses:
             if station.state is not None and not station.state.complete
             else "its input changed"
         )
+
+
+def new(station: Station, gone: Mapping[str, bytes]) -> str:
+    """What to say of a node that was not there; one that is gone may have been it by another name."""
+    was = [name for name, static in gone.items() if static == station.static]
+    return f"new; `{was[-1]}`, which is gone, was made the same way" if was else "new"
+
+
+def told(engine: Engine, station: Station, before: Mapping[str, str]) -> list[str]:
+    """What of a node's own part differs from what it was, in words."""
+    contents = engine.store.contents([*before.values()])
+    contents |= contents_of(engine.program, station.node, station.kind)
+    return reasons(before, station.parts, contents)
 
 
 def reply_tokens(kind: Type | None) -> int:

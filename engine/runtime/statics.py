@@ -6,29 +6,62 @@ so that renaming a node or correcting a price costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from engine.kinds.base import Kind
 from engine.language.kind import Role
 from engine.language.program import ModelSpec, Node, Program
 from engine.store.keys import fingerprint
 
+if TYPE_CHECKING:
+    from engine.language.templates import Template
+
 ENGINE = 1  # raised when the engine itself begins to make other rows of the same parts
 
 
 def parts_of(program: Program, node: Node, kind: Kind) -> dict[str, str]:
     """What decides the rows of a node, part by part: a name people know, and a fingerprint of it."""
-    whole = dict(kind.static(node))
-    parts = {name: fingerprint(value).hex() for name, value in sorted(whole.items())}
+    return {name: mark for name, (mark, _) in _parts(program, node, kind).items()}
+
+
+def contents_of(program: Program, node: Node, kind: Kind) -> dict[str, Any]:
+    """What is behind the fingerprints of `parts_of`, JSON-able, without logins: to tell of changes."""
+    return {mark: content() for mark, content in _parts(program, node, kind).values()}
+
+
+def _parts(program: Program, node: Node, kind: Kind) -> dict[str, tuple[str, Callable[[], Any]]]:
+    """By part: its fingerprint, and what gives its content."""
+    parts: dict[str, tuple[str, Callable[[], Any]]] = {}
+
+    def add(name: str, value: Any, shown: Any = None) -> None:
+        parts[name] = (fingerprint(value).hex(), lambda: value if shown is None else shown)
+
+    for name, value in sorted(dict(kind.static(node)).items()):
+        add(name, value)
     for template in (node.template, *(section.template for section in node.sections.values())):
         if template is not None:
-            parts[f"template {template.name}"] = template.digest
+            parts[f"template {template.name}"] = (template.digest, partial(_text, template))
     for name, value in _values(node).items():
-        parts[f"param {name}"] = fingerprint(value).hex()
+        add(f"param {name}", value)
     for name in models_of(node, kind):
-        parts[f"model {name}"] = fingerprint(model_identity(program.models[name])).hex()
+        identity = model_identity(program.models[name])
+        add(f"model {name}", identity, identity | {"base_url": _without_login(identity["base_url"])})
     return parts
+
+
+def _text(template: Template) -> str:
+    """The prompt file and all that it includes."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in template.files)
+
+
+def _without_login(url: str | None) -> str | None:
+    if url is None:
+        return None
+    parsed = urlsplit(url)
+    return parsed._replace(netloc=parsed.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def static_of(parts: Mapping[str, str]) -> bytes:

@@ -91,12 +91,6 @@ class Station:
         """The last run in which any of its rows changed."""
         return self.engine.run_number if self.changed else (self.state.changed_run if self.state else 0)
 
-    def edited(self) -> list[str]:
-        """The parts that are not as they were when it last completed, by name."""
-        before = self.parts_before
-        names = {*before, *self.parts}
-        return sorted(name for name in names if before.get(name) != self.parts.get(name))
-
     # -- the life of a station ---------------------------------------------------------------
 
     async def run(self) -> None:

@@ -80,7 +80,18 @@ def _first(connection: DuckDBPyConnection) -> None:
     )
 
 
-MIGRATIONS: list[Callable[[DuckDBPyConnection], None]] = [_first]
+def _snapshots(connection: DuckDBPyConnection) -> None:
+    """What each run left of each node's own part, and what is behind its fingerprints."""
+    connection.execute(
+        f"CREATE TABLE {SCHEMA}.snapshots (run INTEGER, graph VARCHAR, node VARCHAR,"
+        " parts VARCHAR USING COMPRESSION zstd)"
+    )
+    connection.execute(
+        f"CREATE TABLE {SCHEMA}.contents (mark VARCHAR, content VARCHAR USING COMPRESSION zstd)"
+    )
+
+
+MIGRATIONS: list[Callable[[DuckDBPyConnection], None]] = [_first, _snapshots]
 
 
 def version(connection: DuckDBPyConnection) -> int:

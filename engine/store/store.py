@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from engine.store import memo, tables
+from engine.store import memo, snapshots, tables
 from engine.store.attach import attach, detach, in_memory
 from engine.store.errors import StoreError
 from engine.store.known import KnownKeys
@@ -290,6 +290,25 @@ class Store(Reads):
                 "run": run,
             },
         )
+
+    def save_snapshot(
+        self, run: int, nodes: Mapping[str, Mapping[str, str]], contents: Mapping[str, Any]
+    ) -> None:
+        """Remember the parts of nodes as this run leaves them; blocking. `contents` hold no secret."""
+        graph = self.description.graph
+        self._writer.call(Work(lambda c: snapshots.save(c, run, graph, nodes, contents)))
+
+    def snapshot(self, graph: str, run: int) -> dict[str, dict[str, str]]:
+        """By node, the parts that a run left; blocking."""
+        return snapshots.load(self._reading(), graph, run)
+
+    def contents(self, marks: Collection[str]) -> dict[str, Any]:
+        """What is behind fingerprints of parts, as far as it was kept; blocking."""
+        return snapshots.contents(self._reading(), marks)
+
+    def runs(self, graph: str) -> list[tuple[int, str]]:
+        """Numbers of a graph's runs and how they ended, the newest first; blocking."""
+        return snapshots.runs(self._reading(), graph)
 
     def state(self, node: str) -> NodeState | None:
         """What is remembered of a node as a whole. Does not block."""
