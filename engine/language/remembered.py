@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 FORM = 1  # raised when what is kept changes its form
-MOST = 5_000  # answers; beyond it those that were not asked for again go
+MOST = 1_000  # answers; beyond it those that were not asked for again go
 
 
 def cache_folder() -> Path | None:

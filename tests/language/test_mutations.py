@@ -52,7 +52,7 @@ def test_deletions(mutations: ModuleType) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("sort", ["doubled", "swapped", "misspelt"])
 def test_nothing_falls_over(mutations: ModuleType, sort: str) -> None:
-    shares(mutations, sort, None)
+    shares(mutations, sort, 150)
 
 
 def test_what_counts(mutations: ModuleType) -> None:
