@@ -16,6 +16,7 @@ from engine.commands import (
     VERBS,
     add,
     check,
+    diff,
     explain,
     fmt,
     graph,
@@ -25,6 +26,7 @@ from engine.commands import (
     params,
     plan,
     render,
+    runs,
     show,
     sql,
     test,
@@ -46,6 +48,8 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     "show": show.show,
     "why": why.why,
     "render": render.render,
+    "runs": runs.runs,
+    "diff": diff.diff,
     "sql": sql.sql,
     "params": params.params,
     "graph": graph.graph,
@@ -83,7 +87,9 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 for name in VERBS:
-    app.command(name)(guarded(FUNCTIONS[name]))
+    # `atk diff -2 -1`: a run counted from the newest is no option.
+    settings = {"ignore_unknown_options": True} if name == "diff" else {}
+    app.command(name, context_settings=settings)(guarded(FUNCTIONS[name]))
 
 
 @app.callback(invoke_without_command=True)

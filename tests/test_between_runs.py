@@ -1,0 +1,159 @@
+"""`atk runs` and `atk diff`: what changed between two runs, because of what, at what cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.commands import main
+from engine.commands.diff import words
+from tests.endpoint import Endpoint, endpoint
+from tests.project import DOCUMENTS, GRAPH, PROMPTS, Project
+
+MORE = """
+prompt checked from drafted -> Verdict { template = "check", model = asked, keep ok }
+sql counted from checked { query = "SELECT count(*) AS n FROM checked" }
+emit kept from checked { path = "out/kept.jsonl", format = "columns" }
+"""
+
+WORDS = [
+    ("a b c", "a x c", "a [-b-] {+x+} c"),
+    ("a b", "a b c", "a b {+c+}"),
+    ("a b c", "a c", "a [-b-] c"),
+    ("same", "same", "same"),
+    ("", "new", "{+new+}"),
+    ("one two three", "four five six", "[-one two three-] {+four five six+}"),
+    ("1", "2", "[-1-] {+2+}"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "shown"), WORDS)
+def test_words(old: str, new: str, shown: str) -> None:
+    assert words(old, new) == shown
+
+
+@pytest.fixture
+def server() -> Any:
+    with endpoint(p_true=1.0) as started:
+        yield started
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Endpoint) -> Project:
+    project = Project(tmp_path, monkeypatch, server.base_url)
+    project.write("prompts/check.md", "system:\nRight?\n{{ schema }}\n\nuser:\n{{ question }} {{ answer }}\n")
+    project.graph(MORE)
+    monkeypatch.chdir(tmp_path)
+    return project
+
+
+def told(capsys: Any, *arguments: str) -> Any:
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def nodes(capsys: Any, earlier: str, later: str) -> dict[str, Any]:
+    return {node["node"]: node for node in told(capsys, "diff", earlier, later)["nodes"]}
+
+
+def test_edited_prompt(project: Project, capsys: Any) -> None:
+    project.run()
+    before = set(project.table("drafted", "drafted_id::VARCHAR", "question", "answer"))
+    project.write("prompts/draft.md", PROMPTS["draft"].replace("two", "three"))
+    paid = project.run().calls
+    after = set(project.table("drafted", "drafted_id::VARCHAR", "question", "answer"))
+    found = nodes(capsys, "1", "2")
+    drafted = found["drafted"]
+    ids, earlier = {row[0] for row in after}, {row[0] for row in before}
+    assert drafted["added"] == len(ids - earlier)
+    assert drafted["removed"] == len(earlier - ids)
+    assert drafted["same"] == len(before & after)
+    assert drafted["changed"] == len(ids & earlier) - len(before & after)
+    assert drafted["why"] == "template draft: 1 line changed"
+    assert sum(node["calls"] for node in found.values()) == paid
+    assert found["worthy"]["same"] == len(DOCUMENTS)
+    assert found["worthy"]["why"] == ""
+    assert found["checked"]["why"] == "follows drafted"
+    assert found["kept"]["why"] == "follows checked"
+    assert found["kept"]["changed"] == drafted["changed"]
+    rows = told(capsys, "diff", "1", "2", "drafted")
+    assert len(rows) == drafted["added"] + drafted["changed"] + drafted["removed"]
+    assert {row["why"] for row in rows} == {"template draft: 1 line changed"}
+    texts = {row[0]: row[1:] for row in before}
+    for row in rows:
+        if row["what"] == "changed":
+            assert row["before"].keys() == row["after"].keys() <= {"question", "answer"}
+            assert set(row["before"].values()) <= set(texts[row["id"]])
+
+
+def test_edited_document(project: Project, capsys: Any) -> None:
+    project.run()
+    project.write("inputs/rain.txt", DOCUMENTS["rain.txt"] + " Drizzle has small drops.")
+    project.run()
+    found = nodes(capsys, "-2", "last")
+    assert {name: found["documents"][name] for name in ("added", "changed", "removed", "same")} == {
+        "added": 0, "changed": 1, "removed": 0, "same": len(DOCUMENTS) - 1,
+    }  # fmt: skip
+    assert found["documents"]["why"] == "what it reads changed"
+    (passage,) = told(capsys, "diff", "1", "2", "passages")
+    assert passage["why"] == "its row in documents changed"
+    assert passage["before"]["text"] == DOCUMENTS["rain.txt"]
+    assert main(["diff", "1", "2", "passages"]) == 0
+    shown = capsys.readouterr().out
+    assert "{+Drizzle has small drops.+}" in shown
+    assert "1 row of 1 that differ between runs 1 and 2" in shown
+
+
+def test_order_of_runs_does_not_matter_and_the_same_run_is_the_same(project: Project, capsys: Any) -> None:
+    project.run()
+    project.write("inputs/snow.txt", "Snow falls when crystals of ice stick together in a cold cloud.")
+    project.run()
+    assert nodes(capsys, "2", "1") == nodes(capsys, "1", "2")
+    assert nodes(capsys, "1", "2")["documents"]["added"] == 1
+    assert main(["diff", "2", "last"]) == 0
+    assert capsys.readouterr().out == "= 7 nodes the same in runs 2 and 2\n"
+
+
+def test_new_node(project: Project, capsys: Any) -> None:
+    project.graph(text=GRAPH.format(more="", retries=2))
+    project.run()
+    project.graph(MORE)
+    project.run()
+    found = nodes(capsys, "1", "2")
+    assert found["checked"]["why"] == "new"
+    assert found["checked"]["added"] == len(project.table("checked", "question"))
+
+
+WRONG = [
+    (["diff", "1", "7"], "graph graph has no run 7", "its latest runs: 1 (done)"),
+    (["diff", "x", "1"], "graph graph has no run x", "its latest runs: 1 (done)"),
+    (["diff", "-2", "-1"], "graph graph has no run -2", "its latest runs: 1 (done)"),
+    (["diff", "1", "1", "draftd"], "graph graph has no node draftd", "did you mean drafted?"),
+]
+
+
+def test_messages(project: Project, capsys: Any) -> None:
+    project.run()
+    for arguments, message, help in WRONG:
+        assert main(arguments) == 2, arguments
+        said = capsys.readouterr().err
+        assert message in said
+        assert help in said
+
+
+def test_runs(project: Project, capsys: Any) -> None:
+    calls = project.run().calls
+    project.run()
+    listed = told(capsys, "runs")
+    assert [(run["run"], run["graph"], run["status"], run["calls"]) for run in listed] == [
+        (2, "graph", "done", 0),
+        (1, "graph", "done", calls),
+    ]
+    assert main(["runs", "-n", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["run", "graph", "started", "(UTC)", "status", "calls", "cost"]
+    assert lines[1].split()[:2] == ["2", "graph"]
+    assert len(lines) == 2
