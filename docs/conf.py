@@ -54,8 +54,8 @@ class AtkLexer(RegexLexer):  # type: ignore[misc]
 
 
 PAGES = (
-    "tutorial quickstart language kinds testing models store costs benchmarks projects python lint editors"
-    " errors decisions/index"
+    "quickstart tutorial language kinds/index models commands testing store costs projects"
+    " python editors lint errors benchmarks decisions/index"
 ).split()
 
 
@@ -74,9 +74,10 @@ def as_a_site(_app: object, page: str, source: list[str]) -> None:
     named = r"^```(\w+)(?: more)? (\S+\.\w+)$"
     text = re.sub(named, r"```{code-block} \1\n:caption: \2\n", source[0], flags=re.MULTILINE)
     text = re.sub(r"^```(\w+) [^\n]*$", r"```\1", text, flags=re.MULTILINE)
-    text = re.sub(r"\[([^\]]+)\]\(\.\./[^)]*\)", r"\1", text)
+    outside = r"\.\./" * (page.count("/") + 1)
+    text = re.sub(rf"\[([^\]]+)\]\({outside}[^)]*\)", r"\1", text)
     if page == "index":
         text += "\n```{toctree}\n:hidden:\n\n" + "\n".join(PAGES) + "\n```\n"
-    if page == "decisions/index":
+    if page.endswith("/index"):
         text += "\n```{toctree}\n:glob:\n\n*\n```\n"
     source[0] = text

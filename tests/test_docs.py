@@ -24,13 +24,16 @@ from typing import NamedTuple
 
 import pytest
 
-from engine.kinds import registry
+from engine.kinds import manual, registry
 from engine.language import check
 from engine.language.diagnostics import render
 from engine.language.program import Program
 
 HOUSE = Path(__file__).parents[1]
-PAGES = [HOUSE / "README.md", *sorted((HOUSE / "docs").glob("*.md"))]
+PAGES = [
+    HOUSE / "README.md",
+    *(page for page in sorted((HOUSE / "docs").rglob("*.md")) if "decisions" not in page.parts),
+]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 
 
@@ -166,55 +169,64 @@ def test_python_uses_the_public_face() -> None:
 # -- nothing is left out --------------------------------------------------------------
 
 
-def section(kind: str) -> str:
-    """What docs/kinds.md says under the heading of a kind."""
-    text = (HOUSE / "docs/kinds.md").read_text(encoding="utf-8")
-    found = re.search(rf"^## {kind}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
-    return found[1] if found else ""
-
-
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_kinds_are_explained(kind: str) -> None:
-    text = section(kind)
-    assert text, f"docs/kinds.md has no section `{kind}`"
-    settings = set(KINDS[kind].settings.model_fields)
-    for part in KINDS[kind].sections.values():
-        settings |= set(part.model_fields)
-    assert [name for name in sorted(settings) if f"`{name}`" not in text] == []
+    """Each has a page, with its settings and an example of its own."""
+    text = (HOUSE / f"docs/kinds/{kind}.md").read_text(encoding="utf-8")
+    assert f"<!-- generated: {kind} -->" in text
     assert KINDS[kind].either or re.search(rf"^{kind} \w+", text, re.M), "an example is missing"
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
-def test_explained_settings_exist(kind: str) -> None:
-    """The other way about: the first column of a kind's table names settings that it has."""
-    cells = re.findall(r"^\| ([^|]+) \|", section(kind), re.M)
-    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
-    assert named <= set(KINDS[kind].settings.model_fields)
-
-
-@pytest.mark.parametrize("kind", sorted(KINDS))
-def test_defaults_are_true(kind: str) -> None:
-    """A default in a table that is a number, a flag or a text is the setting's own."""
-    for name, cell in re.findall(r"^\| `(\w+)` \|.*\| ([^|]+) \|$", section(kind), re.M):
-        field = KINDS[kind].settings.model_fields[name]
-        assert (cell == "*required*") <= (field.is_required() or field.default is None), name
-        if re.fullmatch(r"[\d_.]+", cell):
-            assert float(cell) == field.default, name
-        elif cell in ("`true`", "`false`"):
-            assert (cell == "`true`") == field.default, name
-        elif re.fullmatch(r'`"[^"]*"`', cell):
-            assert cell.strip('`"') == field.default, name
-
-
-def test_model_settings_are_explained() -> None:
+def test_every_setting_says_something() -> None:
     from engine.language.models import ModelSettings
 
-    text = (HOUSE / "docs/models.md").read_text(encoding="utf-8")
-    assert [name for name in ModelSettings.model_fields if f"`{name}`" not in text] == []
+    models = [ModelSettings, *(kind.settings for kind in KINDS.values())]
+    models += [part for kind in KINDS.values() for part in kind.sections.values()]
+    fields = [(model.__name__, name, field) for model in models for name, field in model.model_fields.items()]
+    assert [(model, name) for model, name, field in fields if len(field.description or "") < 10] == []
+
+
+@pytest.mark.parametrize("page", [*sorted((HOUSE / "docs/kinds").glob("*.md")), HOUSE / "docs/models.md"])
+def test_tables_of_settings_are_renewed(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert manual.renewed(text, manual.makers()) == text, "run python -m engine.kinds.manual"
+
+
+def test_the_page_of_commands_is_renewed() -> None:
+    from engine.commands import VERBS, _manual
+
+    text = (HOUSE / "docs/commands.md").read_text(encoding="utf-8")
+    assert manual.renewed(text, _manual.makers()) == text, "run python -m engine.commands._manual"
+    for verb in VERBS:
+        said = re.search(rf"^## {verb}\n\n(.+)\n\n<!-- generated: {verb} -->", text, re.M)
+        assert said, f"docs/commands.md says nothing on when to use `{verb}`"
+
+
+def test_options_say_something() -> None:
+    import typer
+
+    from engine.commands._app import app
+
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    silent = [(name, one.name) for name, shown in commands.items() for one in shown.params if not one.help]
+    assert silent == []
+
+
+def test_every_page_is_listed() -> None:
+    """Reached from the index, by the links that a reader follows."""
+    reached, ahead = set(), [HOUSE / "docs/index.md"]
+    while ahead:
+        page = ahead.pop()
+        if page in reached:
+            continue
+        reached.add(page)
+        links = re.findall(r"\]\(([^)#\s]+\.md)", page.read_text(encoding="utf-8"))
+        ahead += [path for link in links if (path := (page.parent / link).resolve()).exists()]
+    assert set(PAGES[1:]) - reached == set()
 
 
 def test_unbuilt_kinds_are_named() -> None:
-    text = section("Not built yet")
+    text = (HOUSE / "docs/kinds/index.md").read_text(encoding="utf-8").partition("## Not built yet")[2]
     assert [name for name in registry() if name not in KINDS and f"`{name}`" not in text] == []
 
 

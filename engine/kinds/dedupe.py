@@ -20,7 +20,9 @@ SHOWN = 80  # characters of the text that a row is a duplicate of
 class DedupeSettings(Settings):
     """Settings of `dedupe`."""
 
-    column: Annotated[str | None, Role.COLUMN] = Field(None, description="The column that is compared.")
+    column: Annotated[str | None, Role.COLUMN] = Field(
+        None, description="The column that is compared; this or `columns` is required."
+    )
     columns: Annotated[list[str] | None, Role.COLUMN] = Field(
         None, description="Several columns that are compared as one text."
     )
@@ -36,7 +38,7 @@ class DedupeSettings(Settings):
     order: Annotated[str | None, Role.COLUMN] = Field(
         None, description="The row with the smallest value stays; the first, as rows came to be, if absent."
     )
-    seed: int = Field(0, ge=0, description="Of the hashes that find candidates.")
+    seed: int = Field(0, ge=0, description="For `near`: of the hashes that find candidates.")
 
 
 class Dedupe(TableKind):

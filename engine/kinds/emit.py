@@ -41,7 +41,9 @@ class EmitSettings(Settings):
         description="Where to write: `out/sft.jsonl`, `out/sft.parquet`, or a folder `out/sft/`. With a "
         "split, `out/sft.jsonl` stands for `out/sft/train.jsonl` and so on."
     )
-    format: formats.Format = Field("messages", description="The form of an example.")
+    format: formats.Format = Field(
+        "messages", description="The form of an example; `columns` writes rows as they are."
+    )
     column: Annotated[str | None, Role.COLUMN] = Field(
         None, description="What examples are made of; `messages` or `text` if absent, as the format wants."
     )
@@ -54,7 +56,7 @@ class EmitSettings(Settings):
     by: Annotated[str | None, Role.TABLE] = Field(
         None, description="The ancestor whose rows are kept on one side; the source document if absent."
     )
-    seed: int = Field(0, description="Of the split.")
+    seed: int = Field(0, description="Of the split: another seed divides otherwise.")
     lineage: bool = Field(
         False, description="True: a column `meta` with the ids of a row's ancestors, as JSON."
     )

@@ -35,7 +35,7 @@ class MixSettings(Settings):
     floor: Annotated[dict[str, int] | None, Role.TABLES] = Field(
         None, description="Of these inputs at least so much is taken, if they have it."
     )
-    seed: int = Field(0, description="Of the draw. Another seed takes other rows.")
+    seed: int = Field(0, description="Of the draw: another seed takes other rows.")
 
 
 class Mix(TableKind):

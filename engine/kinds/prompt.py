@@ -42,7 +42,9 @@ class RepairSettings(Sampling):
         None, description="Who rewrites; the node's model if absent."
     )
     rounds: int = Field(1, ge=1, description="How often a refused row is rewritten and judged again.")
-    reply: Literal["json", "text", "tags"] = Field("json", description="How the rewritten reply is read.")
+    reply: Literal["json", "text", "tags"] = Field(
+        "json", description="How the rewritten reply is read; as above."
+    )
 
 
 class PromptSettings(Sampling):
@@ -51,21 +53,29 @@ class PromptSettings(Sampling):
     template: Annotated[str, Role.TEMPLATE] = Field(
         description="The prompt file under `prompts/`, without `.md`."
     )
-    model: Annotated[str, Role.MODEL] = Field("default", description="The model that is asked.")
+    model: Annotated[str, Role.MODEL] = Field(
+        "default", description="Who is asked: a `model` of the graph, or `default`."
+    )
     when: Annotated[bool, Role.WHEN] = Field(
-        True, description="False: the node is left out, rows pass untouched."
+        True, description="False: the node is left out, rows pass untouched; works with params."
     )
     retries: int = Field(
         2, ge=0, description="Further tries after a reply that cannot be read or fails a check."
     )
-    votes: int = Field(1, ge=1, description="Replies asked for each row; they are judged by `keep`.")
-    quorum: float = Field(0.5, ge=0, le=1, description="More than this share of the votes must keep the row.")
+    votes: int = Field(
+        1, ge=1, description="Replies for each row, counted; no more are asked for than decide it."
+    )
+    quorum: float = Field(
+        0.5, ge=0, le=1, description="With `keep`: more than this share of the votes must keep the row."
+    )
     sample: float | None = Field(
         None,
         gt=0,
         description="Only so many rows (1 and above) or this share of them (below 1), chosen by hash.",
     )
-    reply: Literal["json", "text", "tags"] = Field("json", description="How the reply is read.")
+    reply: Literal["json", "text", "tags"] = Field(
+        "json", description="How a reply is read: JSON, the whole text, or `<field>` blocks."
+    )
 
 
 class Prompt(RowKind):

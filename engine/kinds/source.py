@@ -48,7 +48,7 @@ class SourceSettings(Settings):
         None, gt=0, description="Only so many documents or rows, chosen by a hash: the same ones each time."
     )
     format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet"] | None = Field(
-        None, description="How the files are read, whatever they are called."
+        None, description="How the files are read, whatever their names end in; by the ending if absent."
     )
 
 

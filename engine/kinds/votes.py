@@ -1,7 +1,7 @@
 """What several replies to one question come to: a fate, and one value for each field.
 
 Pure functions of the replies, in the order of their samples; no model is asked here. The rule is
-told in docs/kinds.md and docs/decisions/votes.md.
+told in docs/kinds/prompt.md and docs/decisions/votes.md.
 """
 
 from __future__ import annotations

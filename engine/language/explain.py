@@ -248,7 +248,7 @@ ATK159 a path that cannot be written
 ATK160 splits that do not add up
   Each split has a plain name and a share above 0; the shares come to 1.
 ATK161 columns that the format has no place for
-  The format takes certain columns; see `docs/kinds.md`.
+  The format takes certain columns; see `docs/kinds/emit.md`.
 ATK170 the wrong number of tables
   The kind or graph takes more or fewer tables than stand after `from`.
 

@@ -59,21 +59,27 @@ class ModelSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     provider: Literal["openai", "transformers", "offline"] | None = Field(
-        None, description="`openai` (any compatible endpoint; the default), `transformers` or `offline`."
+        None,
+        description="`openai` (any compatible endpoint; the default), `offline` (the stand-in) or "
+        "`transformers` (not built yet).",
     )
     base_url: str | None = Field(None, description="The endpoint, up to and with `/v1`.")
     api_key: Any = Field(None, description='Where the key is: `secret("NAME")`, an environment variable.')
     name: str | None = Field(None, description="What the endpoint calls the model.")
-    start: Any = Field(None, description="A folder or a `train` node, for `transformers`.")
-    price: Price | None = Field(None, description="USD per million tokens: input, output, cached.")
+    start: Any = Field(None, description="A folder or a `train` node, for `transformers` (not built yet).")
+    price: Price | None = Field(
+        None, description="US dollars for a million tokens; `cached` where it differs. Free if absent."
+    )
     parallel: int | None = Field(
-        None, ge=1, le=100_000, description=f"Most calls at a time; {PARALLEL} if absent."
+        None, ge=1, le=100_000, description=f"Calls in flight, at most; {PARALLEL} if absent."
     )
     timeout: float | None = Field(None, gt=0, description=f"Seconds for one call; {TIMEOUT:g} if absent.")
-    rpm: float | None = Field(None, gt=0, description="Most requests a minute.")
-    tpm: float | None = Field(None, gt=0, description="Most tokens a minute.")
+    rpm: float | None = Field(None, gt=0, description="Requests a minute, at most; no limit if absent.")
+    tpm: float | None = Field(None, gt=0, description="Tokens a minute, at most; no limit if absent.")
     structured: Literal["auto", "schema", "object", "prompt"] | None = Field(
-        None, description="How a reply's shape is asked for: `auto` tries the endpoint, then the prompt."
+        None,
+        description="How a reply's shape is asked for; `auto`, which tries the endpoint and then the "
+        "prompt, if absent.",
     )
     temperature: float | None = Field(None, ge=0, description="Randomness of the reply.")
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling.")
@@ -81,11 +87,17 @@ class ModelSettings(BaseModel):
         None, ge=1, description="Only the likeliest so many tokens; not every endpoint."
     )
     max_tokens: int | None = Field(None, ge=1, description="The longest reply.")
-    seed: int | None = Field(None, description="Handed to the endpoint.")
-    stop: str | list[str] | None = Field(None, description="Where a reply ends.")
-    presence_penalty: float | None = Field(None, description="As the endpoint has it.")
-    frequency_penalty: float | None = Field(None, description="As the endpoint has it.")
-    reasoning_effort: str | None = Field(None, description="As the endpoint has it.")
+    seed: int | None = Field(None, description="Of the endpoint's draw, where it has one.")
+    stop: str | list[str] | None = Field(None, description="A text, or several, where a reply ends.")
+    presence_penalty: float | None = Field(
+        None, description="Against words that were there; as the endpoint has it."
+    )
+    frequency_penalty: float | None = Field(
+        None, description="Against words by their number; as the endpoint has it."
+    )
+    reasoning_effort: str | None = Field(
+        None, description="How long a model thinks, in the endpoint's words."
+    )
     options: dict[str, Any] | None = Field(
         None, description="More of the request's body, handed on untouched."
     )
