@@ -97,6 +97,8 @@ def test_against_an_earlier_run(project: Project) -> None:
     project.graph(
         text=GRAPH.format(more="", retries=2).replace("worthy", "good").replace('"good"', '"worthy"')
     )
+    assert lines(project)["drafted"].why.startswith("its table is made anew: its columns, or names above")
+    assert lines(project)["good"].why == "new; `worthy`, which is gone, was made the same way"
     now = lines(project, "2")
     assert {name: line.mark for name, line in now.items()} == {
         "documents": "=", "passages": "=", "good": "+", "drafted": ">", "worthy": "-",

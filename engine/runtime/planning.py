@@ -53,6 +53,7 @@ class Guesses:
         self.leaving: dict[str, float] = {}  # rows that stand now and will not, since others come for them
         self.lengths: dict[tuple[str, str], float] = {}
         states = engine.store.remembered(engine.program.name)
+        self.known = set(states)
         self.gone = {name: state.static for name, state in states.items() if name not in engine.program.nodes}
 
     def line(self, station: Station) -> NodePlan:
@@ -219,6 +220,8 @@ class Guesses:
         if mark == "=":
             return ""
         if mark == "+":
+            if station.node.name in self.known:  # the store forgets a table that does not fit any more
+                return "its table is made anew: its columns, or names above it, are not as they were"
             return new(station, self.gone)
         if mark == "~":
             return "; ".join(told(self.engine, station, station.parts_before)) or "its own part changed"
