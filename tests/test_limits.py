@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.models.base import Halted
 from engine.models.faults import LIMITED_FOR, Failure, Retries, retry_after
-from engine.models.limits import BREAKS_AFTER, COOL_DOWN, Broken, Limits, Place
+from engine.models.limits import BREAKS_AFTER, COOL_DOWN, STORM, Broken, Limits, Place
 
 DEAD = Failure("transport", "cannot connect", retry=True)
 
@@ -300,6 +301,34 @@ def test_faults_of_single_calls_do_not_open_the_circuit(fault: Any) -> None:
         for _ in range(BREAKS_AFTER * 2):
             limits.failed(Failure(fault, "no"))
         await limits.acquire()
+
+    run(work)
+
+
+@pytest.mark.parametrize("fault", ["limited", "server", "timeout"])
+def test_a_long_row_of_them_does(fault: Any) -> None:
+    async def work() -> None:
+        limits = Limits(4)
+        for _ in range(STORM):
+            limits.failed(Failure(fault, "no"))
+        with pytest.raises(Broken):
+            await limits.acquire()
+
+    run(work)
+
+
+def test_who_waits_is_sent_away_when_the_run_stops() -> None:
+    async def work() -> None:
+        limits = Limits(1)
+        place = await limits.acquire()
+        waiting = asyncio.ensure_future(limits.acquire())
+        await asyncio.sleep(0)
+        limits.halt()
+        with pytest.raises(Halted):
+            await waiting
+        limits.release(place, "ok")
+        with pytest.raises(Halted):
+            await limits.acquire()
 
     run(work)
 

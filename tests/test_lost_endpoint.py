@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine.models import faults
+from engine.runtime import execute
 from tests.endpoint import Endpoint, endpoint
 from tests.project import Project
 
@@ -98,3 +101,38 @@ def test_an_endpoint_that_comes_back_in_time_is_waited_for(
             assert again[0].stats()["calls"] > 0
     assert project.rows("SELECT count(*) FROM worthy") == [(ROWS,)]
     assert project.rows("SELECT count(*) FROM failed.worthy") == [(0,)]
+
+
+def test_nothing_is_sent_any_more_once_the_cap_is_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the rows that are at work most still wait for a place at the endpoint: they are not sent."""
+    with endpoint(p_true=1.0, latency_ms=50) as server:
+        project = large(tmp_path, monkeypatch, server)
+        text = (project.root / "graph.atk").read_text()
+        priced = "price = { input: 1_000_000, output: 1_000_000 }, parallel = 4"
+        project.graph(text=text.replace("parallel = 16", priced))
+        options = replace(project.options, max_cost=20.0)
+        summary = asyncio.run(execute(project.load(), options))
+        assert summary.exit_code == 1
+        calls = server.stats()["calls"]
+    assert calls <= 1 + 4  # the one that reached the cap, and those in flight beside it
+    assert project.rows("SELECT count(*) FROM calls") == [(calls,)]
+
+
+def test_a_storm_of_errors_stops_the_node_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with endpoint(p_true=1.0) as server:
+        project = large(tmp_path, monkeypatch, server)
+        assert project.run().status == "done"
+        server.reset()
+        project.write(
+            "prompts/worthy.md", "system:\nIs this passage worth it?\n{{ schema }}\n\nuser:\n{{ text }}\n"
+        )
+        server.config(p500=1.0)
+        summary = project.run()
+        assert summary.exit_code == 1
+        assert project.rows("SELECT count(*) < 30 FROM failed.worthy") == [(True,)]
+        assert any("failed with 500" in message for message, _ in summary.errors)
+        server.config(p500=0.0)
+        assert project.run().status == "done"
+    assert project.rows("SELECT count(*) FROM worthy") == [(ROWS,)]

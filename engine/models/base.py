@@ -61,6 +61,10 @@ class Reply:
     down: bool = False  # an error, and the endpoint is taken to be dead: others would fare no better
 
 
+class Halted(Exception):
+    """The run winds down: a call that still waited to be sent is not."""
+
+
 class Model(Protocol):
     """An endpoint with its limits. One instance serves a whole run."""
 
@@ -83,6 +87,10 @@ class Model(Protocol):
 
         Never raises for what an endpoint does: an `error` reply says it.
         """
+        ...
+
+    def halt(self) -> None:
+        """Send nothing new; what waits to be sent ends with `Halted`."""
         ...
 
     async def close(self) -> None:

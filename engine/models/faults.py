@@ -87,13 +87,12 @@ class Retries:
     failed: int = 0
     slowed: int = 0
     limited_since: float | None = None
-    lost_since: float | None = None
 
-    def pause(self, failure: Failure, answered: bool = False) -> float | None:
+    def pause(self, failure: Failure, lost: float | None = None) -> float | None:
         """Seconds until the next try; None when there should be none.
 
-        `answered`: the endpoint has answered others in this run, so if it cannot be reached it may
-        well come back: a server that is started anew, a network that is gone for a moment.
+        `lost`: for how many seconds an endpoint that did answer has not been reached. It may well
+        come back: a server that is started anew, a network that is gone for a moment.
         """
         if not failure.retry:
             return None
@@ -106,10 +105,8 @@ class Retries:
             # The limits hold everyone back until `wait` is over, this call among them.
             return 0.0 if failure.wait is not None else _backoff(self.slowed + 1)
         self.failed += 1
-        if failure.fault == "transport" and answered:
-            now = time.monotonic()
-            self.lost_since = now if self.lost_since is None else self.lost_since
-            if now - self.lost_since > PATIENCE:
+        if failure.fault == "transport" and lost is not None:
+            if lost > PATIENCE:
                 return None
         elif self.failed >= TRIES.get(failure.fault, 1):
             return None

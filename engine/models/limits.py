@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.models.base import Fault
+from engine.models.base import Fault, Halted
 from engine.models.faults import Failure
 
 Outcome = Literal["ok", "limited", "failed"]
@@ -25,7 +25,10 @@ DECREASE = 0.75
 NEAR_CEILING = 0.9  # from here on growth is slow: this is about where it was too much before
 SLOW_GROWTH = 0.1
 BREAKING: frozenset[Fault] = frozenset({"authentication", "model", "transport"})
+STORMS: frozenset[Fault] = frozenset({"server", "timeout", "limited"})
+"""Faults that single calls meet too: only a longer row of them means that the endpoint is down."""
 BREAKS_AFTER = 8  # calls in a row
+STORM = 24  # calls in a row
 COOL_DOWN = 30.0  # seconds until one call may try whether the endpoint is back
 
 
@@ -103,7 +106,9 @@ class Limits:
         now = clock()
         self._requests = Bucket(rpm, now) if rpm else None
         self._tokens = Bucket(tpm, now) if tpm else None
-        self.answered = False  # it did, at least once
+        self._answered = False  # it did, at least once
+        self._lost_since: float | None = None  # since when it has not been reached
+        self._halted = False
         self._failures = 0
         self._broken: Failure | None = None
         self._try_at = 0.0
@@ -128,8 +133,10 @@ class Limits:
         """Wait for a place; every place is given back by `release`.
 
         `turn` is that of an earlier try of the same call, which keeps its order. Raises
-        `Broken` at once, or while waiting, when the circuit opens.
+        `Broken` or `Halted`, at once or while waiting, when the circuit opens or the run stops.
         """
+        if self._halted:
+            raise Halted
         probe = self._admit()
         turn = next(self._turns) if turn is None else turn
         if not self._queue and self._delay(tokens) == 0.0:
@@ -152,7 +159,7 @@ class Limits:
         if place.probe:
             self._probing = False
         if outcome == "ok":
-            self.answered = True
+            self._answered, self._lost_since = True, None
             self._failures = 0
             self._broken = None
             self._grow()
@@ -169,21 +176,36 @@ class Limits:
         """Let nobody go for so long: the endpoint asked for it."""
         self._paused_until = max(self._paused_until, self._clock() + seconds)
 
+    def lost(self) -> float | None:
+        """The endpoint was not reached: for how many seconds by now, or None if it never answered."""
+        if self._lost_since is None:
+            self._lost_since = self._clock()
+        return self._clock() - self._lost_since if self._answered else None
+
+    def halt(self) -> None:
+        """Give no more places; what is under way goes on."""
+        self._halted = True
+        self._send_away(Halted())
+
     def failed(self, failure: Failure) -> None:
         """A call has failed for good. Too many in a row open the circuit for all who wait."""
-        if failure.fault not in BREAKING:
+        if failure.fault not in BREAKING | STORMS:
             return
         self._failures += 1
-        if self._failures < BREAKS_AFTER:
+        if self._failures < (BREAKS_AFTER if failure.fault in BREAKING else STORM):
             return
         self._broken = failure
         self._try_at = self._clock() + COOL_DOWN
+        self._send_away(Broken(failure))
+
+    def _send_away(self, reason: Exception) -> None:
+        """Tell all who wait that they wait in vain."""
         queue, self._queue = self._queue, []
         for _, _, _, future, probe in queue:
             if probe:
                 self._probing = False
             if not future.done():
-                future.set_exception(Broken(failure))
+                future.set_exception(reason)
 
     def _admit(self) -> bool:
         """Whether this call is the one that tries if a dead endpoint is back."""

@@ -113,6 +113,9 @@ class Offline:
         form = request.reply
         return reply_text(value, wanted, "json" if form == "text" and text_field(wanted) is None else form)
 
+    def halt(self) -> None:
+        """Nothing waits."""
+
     async def close(self) -> None:
         """Nothing is held."""
 

@@ -92,6 +92,10 @@ class OpenAI:
             if pause:
                 await asyncio.sleep(pause)
 
+    def halt(self) -> None:
+        """Send nothing new; calls that still wait for a place end with `Halted`."""
+        self.endpoint.limits.halt()
+
     async def close(self) -> None:
         """Give connections back."""
         if self._names is not None:
@@ -116,7 +120,7 @@ class OpenAI:
                 return answer, None
             if with_schema and self._does_without_schema(request, answer):
                 return answer, 0.0
-            pause = retries.pause(answer, limits.answered)
+            pause = retries.pause(answer, limits.lost() if answer.fault == "transport" else None)
             if answer.slow_down:
                 outcome, taken = "limited", 0
                 if answer.wait is not None:

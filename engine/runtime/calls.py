@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from engine.kinds.base import Row
-from engine.models.base import Model, Reply, Request, Status
+from engine.models.base import Halted, Model, Reply, Request, Status
 from engine.runtime.events import NodeProgress
 from engine.store.records import CallRecord
 
@@ -153,6 +153,8 @@ class Calls:
         progress.in_flight += 1
         try:
             reply = await model.call(request, float(depth))
+        except Halted:
+            raise Stopping(self.stopping or "stopped") from None
         finally:
             progress.in_flight -= 1
         if reply.down and not reply.attempts:
@@ -238,6 +240,12 @@ class Calls:
                         future.set_result(replies.get(key))
         finally:
             self.looking = False
+
+    def stop(self, reason: str) -> None:
+        """Nothing new is sent from here on: not what waits for a place at its endpoint either."""
+        self.stopping = reason
+        for model in self.models.values():
+            model.halt()
 
     async def close(self) -> None:
         """Give connections back."""

@@ -337,7 +337,8 @@ class Engine:
     def stop(self, reason: str) -> None:
         """Nothing new is asked from here on; rows in flight are finished and kept."""
         if self.stopping is None:
-            self.stopping = self.calls.stopping = reason
+            self.stopping = reason
+            self.calls.stop(reason)
             self.note(Note(None, reason))
             for station in self.stations.values():
                 if isinstance(station, RowStation):
