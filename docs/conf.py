@@ -78,6 +78,7 @@ def as_a_site(_app: object, page: str, source: list[str]) -> None:
     text = re.sub(rf"\[([^\]]+)\]\({outside}[^)]*\)", r"\1", text)
     if page == "index":
         text += "\n```{toctree}\n:hidden:\n\n" + "\n".join(PAGES) + "\n```\n"
-    if page.endswith("/index"):
+    beside = [one for one in (Path(__file__).parent / page).parent.glob("*.md") if one.stem != "index"]
+    if page.endswith("/index") and beside:
         text += "\n```{toctree}\n:glob:\n\n*\n```\n"
     source[0] = text
