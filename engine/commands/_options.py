@@ -53,6 +53,14 @@ Select = Annotated[
         help="Only these: node, +node, node+, 2+node, kind:prompt, state:changed+; repeatable.",
     ),
 ]
+Limits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        metavar="NODE=N",
+        help="Let only N rows of a node go on, chosen by hash: for a first look; repeatable.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 # Read from the command line itself, since a fault may come before options are parsed.
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -119,6 +127,18 @@ def load_drawable(
     return program
 
 
+def with_limits(program: Program, limits: list[str] | None) -> Program:
+    """The graph with what `--limit node=50` says put into it."""
+    from engine.runtime.limiting import limited
+
+    counts: dict[str, int] = {}
+    for name, count in pairs(limits, "--limit").items():
+        if not count.replace("_", "").isdecimal() or int(count) < 1:
+            stop(f"--limit {name} takes a number of rows, not `{count}`", f"such as --limit {name}=50")
+        counts[name] = int(count)
+    return limited(program, counts)
+
+
 def command_line(
     verb: str,
     graph: str,
@@ -126,10 +146,11 @@ def command_line(
     models: list[str] | None,
     profile: str | None,
     select: list[str] | None = None,
+    limits: list[str] | None = None,
 ) -> str:
     """The command as it may be typed again; kept with the run, and read again by `atk render`."""
     words = ["atk", verb, graph]
-    for option, items in (("-p", values), ("-m", models), ("-s", select)):
+    for option, items in (("-p", values), ("-m", models), ("-s", select), ("--limit", limits)):
         words += [word for item in items or () for word in (option, item)]
     if profile:
         words += ["--profile", profile]

@@ -14,6 +14,7 @@ from engine.commands._options import (
     Debug,
     GraphFile,
     Json,
+    Limits,
     Models,
     OutFolder,
     Profile,
@@ -44,6 +45,7 @@ def execute(
     models: Models = None,
     profile: Profile = None,
     select: Select = None,
+    limit: Limits = None,
     store: StorePath = STORE,
     out: OutFolder = None,
     fail_fast: FailFast = False,
@@ -59,16 +61,16 @@ def execute(
     """
     from engine import runtime
     from engine.commands import _progress, _summary
-    from engine.commands._options import command_line, load_sound, options
+    from engine.commands._options import command_line, load_sound, options, with_limits
     from engine.commands._render import console, print_json
     from engine.runtime.loop import run
 
     _valid_failures(max_failures)
-    program = load_sound(graph, values, models, profile)
+    program = with_limits(load_sound(graph, values, models, profile), limit)
     asked = options(
         store,
         out,
-        command_line("exec", graph, values, models, profile, select),
+        command_line("exec", graph, values, models, profile, select, limit),
         fail_fast=fail_fast,
         max_failures=max_failures,
         max_cost=max_cost,

@@ -12,6 +12,7 @@ from engine.commands._options import (
     Debug,
     GraphFile,
     Json,
+    Limits,
     Models,
     OutFolder,
     Profile,
@@ -36,6 +37,7 @@ def plan(
     models: Models = None,
     profile: Profile = None,
     select: Select = None,
+    limit: Limits = None,
     store: StorePath = STORE,
     out: OutFolder = None,
     against: Against = None,
@@ -44,11 +46,11 @@ def plan(
 ) -> None:
     """Say what exec would do and cost, node by node, and why."""
     from engine import runtime
-    from engine.commands._options import command_line, load_sound, options
+    from engine.commands._options import command_line, load_sound, options, with_limits
     from engine.commands._render import print_json, terminal_width
 
-    program = load_sound(graph, values, models, profile)
-    typed = command_line("plan", graph, values, models, profile, select)
+    program = with_limits(load_sound(graph, values, models, profile), limit)
+    typed = command_line("plan", graph, values, models, profile, select, limit)
     made = runtime.plan(program, options(store, out, typed, select=tuple(select or ())), against)
     if json:
         totals = {"calls": made.calls, "cost": made.cost, "estimated": made.estimated}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.kinds.base import Kind, KindError, Row, RowKind
+from engine.kinds.limit import Limit
 from engine.language.program import Node, Program
 from engine.runtime.calls import Calls, Stopping
 from engine.runtime.choice import chosen_to_run, hold, read_by
@@ -21,6 +22,7 @@ from engine.runtime.events import Changed, Event, Listener, NodeProgress, Note, 
 from engine.runtime.forecast import keep_telling
 from engine.runtime.gates import Gates, in_scope
 from engine.runtime.groups import GroupStation, Scopes
+from engine.runtime.limiting import with_limits
 from engine.runtime.rounds import Rounds
 from engine.runtime.rows import RowStation, window_of
 from engine.runtime.sources import SourceStation
@@ -62,13 +64,14 @@ class Engine:
         listener: Listener | None = None,
         dry: bool = False,
     ):
-        self.program, self.options, self.kinds, self.store, self.dry = program, options, kinds, store, dry
+        self.program, self.options, self.store, self.dry = program, options, store, dry
         self.listener = listener
         self.gates, self.scopes, self.rounds = Gates(), Scopes(), Rounds(self)
+        self.kinds = {**kinds, Limit.name: Limit()}  # which no graph may name
         self.selected = frozenset(program.nodes)
         self.read: frozenset[str] = frozenset()  # not selected, and read by what is
         if options.select:
-            self.selected = chosen_to_run(program, kinds, store, options.select)
+            self.selected = with_limits(program, chosen_to_run(program, kinds, store, options.select))
             self.read = read_by(program, self.selected)
             hold(program, store, self.read)
         self.calls = Calls(store, self.open_model, program.name, dry, options.max_cost)

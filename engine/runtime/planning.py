@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from engine.kinds.limit import LimitSettings
 from engine.kinds.prompt import is_many, row_record
 from engine.language.types import Many, Optional, Record, Type
 from engine.runtime.engine import Engine, model_notes
@@ -117,6 +118,8 @@ class Guesses:
             coming = max(self.coming[last.node.name], end - stand)
         elif station.estimated:
             end = self.in_proportion(station) if stand else self.going_in(station)
+            if isinstance(station.node.settings, LimitSettings):
+                end = min(self.going_in(station), station.node.settings.count)
             coming = max(end - stand, min(end, unknown))
         else:
             return 0.0, 0.0

@@ -43,6 +43,7 @@ def test_a_sample(mutations: ModuleType, sort: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_500)  # a thousand checks
 def test_deletions(mutations: ModuleType) -> None:
     unnoticed, inside = shares(mutations, "deleted", None)
     assert unnoticed <= 0.02
