@@ -14,7 +14,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from engine.language.remembered import Remembered
+from engine.language.remembered import Remembered, version_of
 from engine.language.sqltext import identifier, text
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Binder:
 
     def __init__(self) -> None:
         self.made: dict[tuple[str, ...], str] = {}  # tables by name, with their columns
-        self.remembered = Remembered()
+        self.remembered = Remembered("bindings", version_of("_duckdb") or version_of("duckdb"))
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.language import templates
 from engine.language import tree as ast
 from engine.language.binding import Binder
 from engine.language.cases import ELSEWHERE, Case, at_hand, cases, described, left_out, told
@@ -69,6 +70,7 @@ class Checking(Reporting):
         self.unused(file)
         program.diagnostics = self.sorted(file)
         self.expressions.binder.remembered.keep()
+        templates.keep()
         return program
 
     def whole(

@@ -1,8 +1,8 @@
-"""What DuckDB said of expressions and queries, kept between processes.
+"""Answers that follow from what was asked alone, kept between processes in the user's cache folder.
 
-What a query gives over empty tables follows from its text, the tables' columns and DuckDB alone. To
-import DuckDB and ask it takes longer than all else in a check, so its answers lie in the user's
-cache folder, under hashes. Mistakes are not kept: a graph that has one is bound anew.
+What a query gives over empty tables follows from its text, the tables' columns and DuckDB; what a
+prompt reads, from its files and Jinja2. To import these two and ask takes longer than all else in a
+check. Mistakes are not kept: a graph or a prompt that has one is looked at anew.
 """
 
 from __future__ import annotations
@@ -50,17 +50,22 @@ def put_into_place(path: Path, value: Any) -> None:
 
 
 class Remembered:
-    """Answers by a hash of the question. `keep` writes what is new."""
+    """Answers by a hash of the question, of one sort. `keep` writes what is new.
 
-    def __init__(self) -> None:
+    `version` changes with whatever gives the answers; where it is None nothing is kept.
+    """
+
+    def __init__(self, what: str, version: str | None) -> None:
+        self.what, self.version = what, version
         self.used: dict[str, Any] = {}
         self.new = False
 
     @cached_property
     def path(self) -> Path | None:
         folder = cache_folder()
-        version = _library_version()
-        return folder / f"bindings-{version}.json" if folder is not None and version is not None else None
+        if folder is None or self.version is None:
+            return None
+        return folder / f"{self.what}-{self.version}.json"
 
     @cached_property
     def known(self) -> dict[str, Any]:
@@ -97,13 +102,16 @@ class Remembered:
         self.new = False
 
 
-def _library_version() -> str | None:
-    """What tells one DuckDB from another without loading it: where its library lies, its size and age."""
-    for name in ("_duckdb", "duckdb"):
+def version_of(*modules: str) -> str | None:
+    """What tells one state of some modules from another without loading them: place, size, age."""
+    told = [str(FORM)]
+    for name in modules:
         spec = find_spec(name)
-        if spec is not None and spec.origin:
-            with suppress(OSError):
-                status = Path(spec.origin).stat()
-                told = f"{FORM} {spec.origin} {status.st_size} {status.st_mtime_ns}"
-                return hashlib.sha256(told.encode()).hexdigest()[:16]
-    return None
+        if spec is None or not spec.origin:
+            return None
+        try:
+            status = Path(spec.origin).stat()
+        except OSError:
+            return None
+        told.append(f"{spec.origin} {status.st_size} {status.st_mtime_ns}")
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]

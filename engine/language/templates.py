@@ -12,13 +12,16 @@ No call, no column and no graph is known here.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from engine.language.remembered import Remembered, version_of
 from engine.language.template_source import (
     Message,
     Source,
@@ -28,7 +31,9 @@ from engine.language.template_source import (
     read_text,
     split_source,
 )
-from engine.language.template_text import Compiled, Prompt, compile_prompt
+
+if TYPE_CHECKING:
+    from engine.language.template_text import Prompt
 
 __all__ = ["Template", "TemplateProblem", "load"]
 
@@ -56,8 +61,7 @@ class Template:
     shows_schema: bool
     shows_failure: bool
     files: tuple[Path, ...]  # the prompt file and all that it includes
-    _parts: tuple[Message | Splice, ...] = field(repr=False)
-    _compiled: tuple[Compiled, ...] = field(repr=False)
+    _inside: Callable[[], tuple[Source, Prompt]] = field(repr=False)  # for rendering; a check needs none
 
     def render(self, values: Mapping[str, Any], schema: str = "", failure: str = "") -> list[dict[str, str]]:
         """The messages for one row: role and content, blank lines around each content removed.
@@ -68,7 +72,8 @@ class Template:
         """
         given = {**values, "schema": schema, "failure": failure}
         messages: list[dict[str, str]] = []
-        for part, compiled in zip(self._parts, self._compiled, strict=True):
+        source, prompt = self._inside()
+        for part, compiled in zip(source.parts, prompt.parts, strict=True):
             if isinstance(part, Splice):
                 messages += self._spliced(part, given)
             elif content := _trimmed(compiled.render(given)):
@@ -80,7 +85,7 @@ class Template:
 
     def texts(self) -> list[tuple[str, str]]:
         """The role and the Jinja2 source of each message; what is spliced in has no source."""
-        return [(part.role, part.text) for part in self._parts if isinstance(part, Message)]
+        return [(part.role, part.text) for part in self._inside()[0].parts if isinstance(part, Message)]
 
     def _spliced(self, part: Splice, given: Mapping[str, Any]) -> list[dict[str, str]]:
         def problem(text: str) -> TemplateProblem:
@@ -119,35 +124,78 @@ def load(name: str, directories: Sequence[Path]) -> Template:
     if path is None:
         raise _missing(name, folders)
     stamps = {f"{name}.md": _stamp(path)}
-    source = split_source(read_text(path), path)
-    compiled = compile_prompt(source, f"{name}.md", folders)
-    stamps |= {key: _stamp(file) for key, file in compiled.looked_for.items()}
-    template = _assemble(name, path, source, compiled)
+    text = read_text(path)
+
+    @cache
+    def inside() -> tuple[Source, Prompt]:
+        from engine.language.template_text import compile_prompt
+
+        source = split_source(text, path)
+        return source, compile_prompt(source, f"{name}.md", folders)
+
+    memory = _memory(os.environ.get("XDG_CACHE_HOME"))
+    asked = memory.key("prompt", name, text)
+    facts = memory.get(asked)
+    if facts is None or any(_digest(locate(key, folders)) != digest for key, digest in facts["includes"]):
+        facts = _facts(*inside())
+        memory.put(asked, facts)
+    included = {key: locate(key, folders) for key, _ in facts["includes"]}
+    stamps |= {key: _stamp(file) for key, file in included.items()}
+    places = {variable: (line, column) for variable, line, column in facts["places"]}
+    template = Template(
+        name=name,
+        path=path,
+        description=facts["description"],
+        sampling=facts["sampling"],
+        digest=facts["digest"],
+        reads=frozenset(places),
+        places=places,
+        shows_schema=facts["shows_schema"],
+        shows_failure=facts["shows_failure"],
+        files=(path, *(file for file in included.values() if file)),
+        _inside=inside,
+    )
     _loaded[name, folders] = (stamps, template)
     return template
 
 
-def _assemble(name: str, path: Path, source: Source, prompt: Prompt) -> Template:
+def keep() -> None:
+    """Keep what was found out about prompts for the next process."""
+    _memory(os.environ.get("XDG_CACHE_HOME")).keep()
+
+
+@lru_cache(maxsize=4)
+def _memory(folder: str | None) -> Remembered:
+    """What is known of prompts; another one where the cache folder is another."""
+    parts = ("templates", "template_source", "template_text")
+    return Remembered("prompts", version_of(*(f"engine.language.{part}" for part in parts), "jinja2", "yaml"))
+
+
+def _facts(source: Source, prompt: Prompt) -> dict[str, Any]:
+    """What a check needs of a prompt, as plain JSON."""
     places: dict[str, tuple[int, int]] = {}
     for compiled in prompt.parts:
         for variable, place in compiled.reads.items():
             places[variable] = min(place, places.get(variable, place))
-    shows_schema, shows_failure = "schema" in places, "failure" in places
-    reads = {variable: place for variable, place in places.items() if variable not in ("schema", "failure")}
-    return Template(
-        name=name,
-        path=path,
-        description=source.description,
-        sampling=source.sampling,
-        digest=prompt.digest,
-        reads=frozenset(reads),
-        places=dict(sorted(reads.items(), key=lambda item: (item[1], item[0]))),
-        shows_schema=shows_schema,
-        shows_failure=shows_failure,
-        files=(path, *(file for file in prompt.looked_for.values() if file)),
-        _parts=source.parts,
-        _compiled=prompt.parts,
-    )
+    shown = ("schema", "failure")
+    reads = sorted((place, variable) for variable, place in places.items() if variable not in shown)
+    return {
+        "description": source.description,
+        "sampling": dict(source.sampling),
+        "digest": prompt.digest,
+        "places": [[variable, line, column] for (line, column), variable in reads],
+        "shows_schema": "schema" in places,
+        "shows_failure": "failure" in places,
+        "includes": [[key, _digest(file)] for key, file in prompt.looked_for.items()],
+    }
+
+
+def _digest(path: Path | None) -> str | None:
+    """A hash of an included file, None where there is none."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None else None
+    except OSError:
+        return None
 
 
 def _missing(name: str, folders: Sequence[Path]) -> TemplateProblem:

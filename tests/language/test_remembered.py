@@ -84,3 +84,37 @@ def test_without_a_folder_all_is_asked(tmp_path: Path, monkeypatch: pytest.Monke
     binder = Binder()
     assert binder.remembered.path is None
     assert answers(binder)[0] == "BIGINT"
+
+
+def test_what_a_prompt_reads_is_remembered_until_one_of_its_files_changes(kept: Path, tmp_path: Path) -> None:
+    from engine.language import templates
+
+    def read() -> templates.Template:
+        templates._loaded.clear()
+        templates._memory.cache_clear()
+        found = templates.load("ask", [tmp_path])
+        templates.keep()
+        return found
+
+    ask, rules = tmp_path / "ask.md", tmp_path / "rules.md"
+    ask.write_text(
+        "---\ndescription: d\nstop: [a]\n---\nuser:\n{% include 'rules.md' %} {{ text }}\n{{ schema }}\n"
+    )
+    rules.write_text("About {{ domain }}.\n")
+    first, again = read(), read()
+    assert list(kept.glob("prompts-*.json"))
+    for name in ("description", "sampling", "digest", "reads", "places", "shows_schema", "files"):
+        assert getattr(again, name) == getattr(first, name), name
+    assert (again.reads, again.shows_schema, again.sampling) == ({"text", "domain"}, True, {"stop": ["a"]})
+    given = {"text": "t", "domain": "bees"}
+    assert again.render(given) == first.render(given) == [{"role": "user", "content": "About bees. t"}]
+
+    rules.write_text("About {{ subject }}.\n")
+    assert read().reads == {"text", "subject"}
+    rules.unlink()
+    with pytest.raises(templates.TemplateProblem, match=r"rules\.md"):
+        read()
+    rules.write_text("About {{ domain }}.\n")
+    assert read().digest == first.digest
+    ask.write_text("user:\n{{ other }}\n")
+    assert read().reads == {"other"}
