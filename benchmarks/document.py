@@ -21,8 +21,8 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
 What a run costs, measured by the scripts in `benchmarks/` against an endpoint of our own on the same
-machine. `python benchmarks/document.py` runs them and writes this page; nothing here is written by
-hand. CPU is of whole processes, interpreter start and imports included, as the operating system
+machine. `python benchmarks/document.py` runs them and writes this page. Sections may be of
+different days. CPU is of whole processes, interpreter start and imports included, as the operating system
 counts it. Wall time depends on what else the machine does: the load beside each table is its queue
 of running processes when the script began, and ratios within one table are what to trust.
 
