@@ -117,16 +117,6 @@ def load_sound(
     return program
 
 
-def load_drawable(
-    graph: str, values: list[str] | None, models: list[str] | None, profile: str | None
-) -> Program:
-    """The graph, fit to look at: a value or a secret that a run would need may still be missing."""
-    program = load(graph, values, models, profile, complete=False)
-    if not program.ok and not program.nodes:
-        return load_sound(graph, values, models, profile)
-    return program
-
-
 def with_limits(program: Program, limits: list[str] | None) -> Program:
     """The graph with what `--limit node=50` says put into it."""
     from engine.runtime.limiting import limited
