@@ -29,7 +29,14 @@ def add(
     """Copy a shared graph with its prompts into graphs/vendor."""
     from engine.commands._errors import stop
     from engine.commands.vendor.gathering import gathered
-    from engine.commands.vendor.placing import FOLDER, compared, differences, put_in_place
+    from engine.commands.vendor.placing import (
+        FOLDER,
+        compared,
+        differences,
+        put_in_place,
+        record_for,
+        up_to_date,
+    )
     from engine.commands.vendor.sources import found
 
     with found(source) as place:
@@ -47,8 +54,9 @@ def add(
                 f"edited here since they were added: {', '.join(renewal.edited)}",
                 "see what would change with --diff; --force overwrites them",
             )
-        if renewal or not folder.exists():
-            put_in_place(folder, files, renewal, place.said, place.version)
+        record = record_for(place, files)
+        if renewal or not up_to_date(folder, record):
+            put_in_place(folder, files, renewal, record)
         graph = folder / place.graph.name
     tell(folder, graph, files, bool(renewal))
 

@@ -150,13 +150,17 @@ def mismatch(argument: Argument, value: Any) -> str | None:
 def digest(path: Path) -> str:
     """A digest of a function's file and of the modules beside it that it imports, theirs included."""
     whole = hashlib.sha256()
-    for file in _with_imports(path):
+    for file in with_imports(path):
         whole.update(file.relative_to(path.parent).as_posix().encode() + b"\0")
         whole.update(hashlib.sha256(file.read_bytes()).digest())
     return whole.hexdigest()
 
 
-def _with_imports(path: Path) -> list[Path]:
+def with_imports(path: Path) -> list[Path]:
+    """A function's file and the modules beside it that it imports, theirs included.
+
+    Raises `FunctionProblem` for one that is no Python.
+    """
     found: dict[Path, None] = {}
     waiting = [path]
     while waiting:

@@ -84,7 +84,9 @@ def prompts_around(path: Path) -> Iterator[Path]:
 
 
 def functions(program: Program) -> Iterator[tuple[Path, Path]]:
-    """The Python files that nodes call, each with the folder that it is named from."""
+    """The Python files that nodes call, with what they import from beside them; each with the folder
+    that it is named from."""
+    from engine.kinds.functions import FunctionProblem, with_imports
     from engine.language.settings import role_of
 
     for node in (*program.nodes.values(), *program.uncalled.values()):
@@ -92,5 +94,11 @@ def functions(program: Program) -> Iterator[tuple[Path, Path]]:
             value = getattr(node.settings, name)
             if role_of(info) is Role.FUNCTION and isinstance(value, str) and node.folder is not None:
                 path = node.folder / value.partition(":")[0]
-                if path.is_file():
-                    yield path.resolve(), node.folder.resolve()
+                if not path.is_file():
+                    continue
+                try:
+                    files = with_imports(path.resolve())
+                except FunctionProblem:  # the check of what was added says what is wrong with it
+                    files = [path.resolve()]
+                for file in files:
+                    yield file.resolve(), node.folder.resolve()

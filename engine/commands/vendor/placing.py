@@ -14,10 +14,11 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from engine.commands._errors import WRONG, CommandError
+from engine.commands.vendor.sources import Found
 
 RECORD = "vendor.json"
 FOLDER = Path("graphs") / "vendor"
@@ -45,6 +46,8 @@ def record_of(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if isinstance(found, dict) and isinstance(found.get("files"), dict):
+            if any(PurePosixPath(name).is_absolute() or ".." in name.split("/") for name in found["files"]):
+                raise ValueError("it names files outside of its folder")
             return found
     except FileNotFoundError:
         pass
@@ -98,8 +101,23 @@ def differences(folder: Path, files: Mapping[str, bytes], renewal: Renewal) -> s
     return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
 
 
+def record_for(place: Found, files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Where files come from, and a checksum of each."""
+    return {
+        "source": place.said,
+        "version": place.version,
+        "commit": place.commit,
+        "files": {name: digest(content) for name, content in sorted(files.items())},
+    }
+
+
+def up_to_date(folder: Path, record: Mapping[str, Any]) -> bool:
+    """Whether the record there says the same already; the day aside."""
+    return folder.exists() and {**record_of(folder), "added": None} == {**record, "added": None}
+
+
 def put_in_place(
-    folder: Path, files: Mapping[str, bytes], renewal: Renewal, source: str, version: str | None
+    folder: Path, files: Mapping[str, bytes], renewal: Renewal, record: Mapping[str, Any]
 ) -> None:
     """Write the files and the record; what else lies in the folder stays. All or nothing."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -114,13 +132,8 @@ def put_in_place(
         for name, content in files.items():
             (coming / name).parent.mkdir(parents=True, exist_ok=True)
             (coming / name).write_bytes(content)
-        record = {
-            "source": source,
-            "version": version,
-            "added": datetime.now(UTC).date().isoformat(),
-            "files": {name: digest(content) for name, content in sorted(files.items())},
-        }
-        (coming / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        dated = {**record, "added": datetime.now(UTC).date().isoformat()}
+        (coming / RECORD).write_text(json.dumps(dated, indent=2) + "\n", encoding="utf-8")
         if folder.exists():
             folder.replace(old)
         coming.replace(folder)
