@@ -155,6 +155,37 @@ def test_what_is_said(folder: Path, case: str, capsys: pytest.CaptureFixture[str
     assert "fault of atk's own" not in whole
 
 
+def shortened(part: int) -> Callable[[bytes], bytes]:
+    return lambda content: content[: len(content) // part]
+
+
+def flipped(content: bytes) -> bytes:
+    """A bit of every few thousand bytes changed, the heads of the file left as they are."""
+    changed = bytearray(content)
+    for place in range(3 * 4096 + 8, len(changed), 5_000):
+        changed[place] ^= 1
+    return bytes(changed)
+
+
+DAMAGE = {"half": shortened(2), "a quarter": shortened(4), "an eighth": shortened(8), "flipped": flipped}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_every_command_says_that_a_store_is_damaged(
+    folder: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Damage may show only when a table is read, behind a sound head of the file."""
+    assert main(["exec", "graph.atk"]) == 0
+    store = folder / ".atk" / "store.duckdb"
+    store.write_bytes(DAMAGE[damage](store.read_bytes()))
+    for command in (["sql", "FROM cards"], ["show", "cards"], ["runs"], ["plan", "graph.atk"]):
+        capsys.readouterr()
+        assert main(command) == 1
+        told = capsys.readouterr().err
+        assert told.startswith("error: the store "), command
+        assert "is damaged: it was cut short or changed from outside" in told, command
+
+
 ANSWERS: dict[str, tuple[dict[str, object], str]] = {
     "a wrong key": ({"key": "another", "echo_key": True}, "does not accept the key in ATK_API_KEY (401)"),
     "another model": ({"models": ["mock-large"]}, 'has no model "mock" (404)'),

@@ -135,6 +135,19 @@ def _held_by_reader(error: Exception) -> bool:
     return "you would be able to open this database in read-only mode" in str(error)
 
 
+_DAMAGE = ("Could not read enough bytes from file", "does not match stored checksum")
+
+
+def damage(error: Exception, path: Path) -> StoreError | None:
+    """What an error says where the file's content is at fault, which may show only while it is read."""
+    if not any(sign in str(error) for sign in _DAMAGE):
+        return None
+    return StoreError(
+        f"the store {path} is damaged: it was cut short or changed from outside",
+        "put a copy back, or move it away and run again: what it remembered is then paid for once more",
+    )
+
+
 def _explain(error: Exception, path: Path, mode: str) -> StoreError:
     message = str(error)
     if "Could not set lock" in message or "onflicting lock" in message:
@@ -156,11 +169,8 @@ def _explain(error: Exception, path: Path, mode: str) -> StoreError:
         )
     if path.is_dir():
         return StoreError(f"{path} is a folder, not a store", f"name a file, such as {path / 'store.duckdb'}")
-    if "Could not read enough bytes" in message or "checksum" in message:
-        return StoreError(
-            f"the store {path} is damaged: it was cut short or changed from outside",
-            "put a copy back, or move it away and run again: what it remembered is then paid for once more",
-        )
+    if problem := damage(error, path):
+        return problem
     if "not a valid DuckDB database" in message:
         return StoreError(f"{path} is not a DuckDB database", "move it away, or name another with --store")
     if "ermission denied" in message or "Read-only file system" in message:

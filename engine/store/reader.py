@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.store import wire
-from engine.store.attach import attach, detach
+from engine.store.attach import attach, damage, detach
 from engine.store.errors import QueryError, StoreBusy, StoreError, StoreMissing
 from engine.store.query import reading
 from engine.store.records import Description
@@ -118,7 +118,7 @@ class Reader:
 
     def _ask(self, query: str, limit: int | None, take: Take) -> Answer:
         if self._held is not None:
-            return _query(self._held, self.graph, query, limit, take)
+            return self._local(self._held, query, limit, take)
         deadline = time.monotonic() + HANDOVER
         while True:
             link = _connect(self.path)
@@ -139,9 +139,17 @@ class Reader:
                 time.sleep(0.05)
                 continue
             try:
-                return _query(Gallery(connection), self.graph, query, limit, take)
+                return self._local(Gallery(connection), query, limit, take)
             finally:
                 detach(connection, self.path)
+
+    def _local(self, gallery: Gallery, query: str, limit: int | None, take: Take) -> Answer:
+        import duckdb
+
+        try:
+            return _query(gallery, self.graph, query, limit, take)
+        except (duckdb.Error, QueryError) as error:
+            raise damage(error, self.path) or error from None
 
 
 def open_reader(path: Path | str, graph: str | None = None) -> Reader:

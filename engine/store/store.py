@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.store import memo, snapshots, tables
-from engine.store.attach import attach, detach, in_memory
+from engine.store.attach import attach, damage, detach, in_memory
 from engine.store.errors import StoreError
 from engine.store.known import KnownKeys
 from engine.store.reads import Reads
@@ -457,6 +457,8 @@ class Store(Reads):
                 self._fresh.pop(call.key, None)
 
     def _explain(self, error: Exception) -> StoreError:
+        if problem := damage(error, self.path):
+            return problem
         message = str(error)
         full = ("No space left", "File too large", "isk quota", "out of space", "Could not write")
         if any(sign in message for sign in full):
