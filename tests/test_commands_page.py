@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from engine.commands import main
@@ -143,6 +146,53 @@ def test_failed_rows_show(project, capsys):
     assert 'class="node asks failed" href="#node=checked"' in Path("graph.html").read_text()
 
 
+@pytest.mark.parametrize("fault", ["no database", "another's", "cut short", "a folder", "held"])
+def test_a_store_that_cannot_be_read_does_not_keep_a_graph_from_being_drawn(
+    fault, project, capsys, monkeypatch
+):
+    project.run()
+    store = project.root / ".atk" / "store.duckdb"
+    assert store.is_file()
+    before = store.read_bytes()
+    held = contextlib.nullcontext()
+    if fault == "no database":
+        store.write_bytes(b"no database at all" * 500)
+    elif fault == "another's":
+        store.unlink()
+        with duckdb.connect(store) as other:
+            other.execute("CREATE TABLE one AS SELECT 1")
+    elif fault == "cut short":
+        store.write_bytes(before[: len(before) // 8])
+    elif fault == "a folder":
+        store.unlink()
+        store.mkdir()
+    else:
+        monkeypatch.setattr("engine.store.reader.HANDOVER", 0.1)
+        held = holding(store)
+    with held:
+        told = drawn(capsys)
+    assert told.out == "graph.html\n"
+    assert told.err.startswith("warning: drawn without rows and costs: ")
+    text = Path("graph.html").read_text()
+    assert "5 nodes · the store could not be read" in text
+    assert "never run" not in text
+    assert 'class="node asks unknown" href="#node=checked"' in text
+    elements(text)
+
+
+@contextlib.contextmanager
+def holding(store):
+    """Another process that writes to the store, and is no engine."""
+    code = f"import duckdb; held = duckdb.connect({str(store)!r}); print(1, flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with other:
+        assert other.stdout.readline() == "1\n"
+        yield
+        other.communicate("\n")
+
+
 def test_a_graph_with_errors_is_not_drawn(project, capsys):
     (project.root / "graph.atk").write_text(GRAPH.replace("from documents", "from nowhere"))
     told = drawn(capsys, code=2)
@@ -177,7 +227,7 @@ def test_text_can_be_read_on_every_colour(scheme):
     for ground in ("paper", "panel", "reads", "asks", "shapes", "writes", "trains"):
         assert contrast(colours["ink"], colours[ground]) >= 7
         assert contrast(colours["soft"], colours[ground]) >= 4.5
-    for state in ("changed", "unchanged", "failed", "running", "never"):
+    for state in ("changed", "unchanged", "failed", "running", "never", "unknown"):
         assert contrast(colours[state], colours["on-state"]) >= 4.5
     for ground in ("paper", "panel"):
         assert contrast(colours["accent"], colours[ground]) >= 4.5

@@ -11,6 +11,7 @@ import typer
 from engine.commands._options import STORE, Debug, GraphFile, Models, Profile, Select, StorePath, Values
 
 if TYPE_CHECKING:
+    from engine.commands.picture.facts import Facts
     from engine.language.program import Program
 
 Html = Annotated[
@@ -52,16 +53,30 @@ def graph(
     if select:
         program = narrowed(program, select, store)
     if html:
-        from engine.commands.picture.facts import gather
         from engine.commands.picture.page import page
 
         target = file or Path(f"{program.name}.html")
-        text = page(program, gather(store, program.name, program.nodes), Path.cwd())
+        text = page(program, known(program, store), Path.cwd())
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
         print(target)
     if mermaid or not html:
         print(mermaid_text(program))
+
+
+def known(program: Program, store: Path) -> Facts:
+    """What the store knows of the nodes. One that is broken or held by another program does not keep a
+    graph from being drawn: that is told, and the page says so too."""
+    from engine.commands._errors import complain
+    from engine.commands.picture.facts import gather, unknown
+    from engine.store.errors import StoreError
+
+    try:
+        return gather(store, program.name, program.nodes)
+    except (StoreError, OSError) as error:
+        said = f"drawn without rows and costs: {getattr(error, 'strerror', None) or error}"
+        complain(said, getattr(error, "help", None), word="warning")
+        return unknown(program.nodes)
 
 
 def narrowed(program: Program, select: list[str], path: Path) -> Program:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from engine.store.reader import Reader
 
-State = Literal["never", "running", "unchanged", "changed", "failed"]
+State = Literal["never", "running", "unchanged", "changed", "failed", "unknown"]
 SIGNS: dict[State, tuple[str, str]] = {
     "unchanged": ("=", "unchanged by the last run"),
     "changed": ("~", "changed by the last run"),
     "failed": ("!", "has failed rows, or was not finished"),
     "running": ("›", "the run is at it"),
     "never": ("○", "never run"),
+    "unknown": ("?", "not known: the store could not be read"),
 }
 
 
@@ -45,8 +46,18 @@ class Facts:
     started: str = ""
     nodes: dict[str, NodeFacts] = field(default_factory=dict)
 
+    @property
+    def known(self) -> bool:
+        """Whether the store could be read, or there is none."""
+        return all(node.state != "unknown" for node in self.nodes.values())
+
     def of(self, node: str) -> NodeFacts:
         return self.nodes.get(node) or NodeFacts()
+
+
+def unknown(nodes: Iterable[str]) -> Facts:
+    """What is known where a store is there and cannot be read."""
+    return Facts(nodes={name: NodeFacts(state="unknown") for name in nodes})
 
 
 def gather(store: Path, graph: str, nodes: Iterable[str]) -> Facts:

@@ -51,6 +51,8 @@ def _run(program: Program, facts: Facts) -> str:
     from engine.commands._render import money, plural
 
     nodes = plural(len(program.nodes), "node")
+    if not facts.known:
+        return f"{nodes} · the store could not be read"
     if facts.run is None:
         return f"{nodes} · never run"
     calls = sum(node.last_calls for node in facts.nodes.values())
@@ -68,6 +70,7 @@ def _overview(program: Program, facts: Facts) -> str:
     states = "".join(
         f'<li><span class="swatch state {name}">{sign}</span>{told}</li>'
         for name, (sign, told) in SIGNS.items()
+        if (name == "unknown") is not facts.known
     )
     rows = "".join(
         f'<li><a href="#node={escape(node.name)}">{escape(node.name)}</a>'

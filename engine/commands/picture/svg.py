@@ -120,7 +120,7 @@ def _box(node: Node, drawing: Drawing, facts: NodeFacts) -> str:
 def counts(facts: NodeFacts) -> str:
     """`82 rows · 3 rejected · $1.20`."""
     if facts.rows is None:
-        return "never run" if facts.state == "never" else "no rows yet"
+        return {"never": "never run", "unknown": "rows not known"}.get(facts.state, "no rows yet")
     parts = [plural(facts.rows, "row")]
     if facts.rejected:
         parts.append(f"{facts.rejected} rejected")
