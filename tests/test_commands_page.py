@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -279,6 +281,59 @@ def test_a_browser_opens_the_node_that_the_address_names(project, capsys, tmp_pa
     assert png.startswith(b"\x89PNG")
     pixels = zlib.decompress(b"".join(png[at + 8 : at + 8 + size] for at, size in idat(png)))
     assert len(set(pixels[:: len(pixels) // 200_000 or 1])) > 20
+
+
+# What a person does on a page, one step a line; `said` gathers what the page shows after it.
+STEPS = """
+const key = (target, name) =>
+  target.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true }));
+const one = (what) => document.querySelector(what), search = one("#search"), body = document.body;
+const wide = () => Math.round(one("#picture").viewBox.baseVal.width);
+const open = () => [...document.querySelectorAll("article.open")].map((found) => found.id).join();
+const settle = () => new Promise((done) => setTimeout(done, 100));
+const look = (words) => { search.value = words; search.dispatchEvent(new Event("input")); };
+addEventListener("load", async () => {
+  const said = {}, whole = wide();
+  key(body, "+"); said.closer = wide() < whole;
+  key(body, "0"); said.whole = wide() === whole;
+  key(body, "-"); said.farther = wide() > whole;
+  key(body, "0");
+  key(body, "/"); said.slash = document.activeElement.id;
+  look("step_15"); said.found = one("#found").textContent;
+  key(search, "Enter"); await settle(); said.first = open(); said.near = wide() < whole / 3;
+  dispatchEvent(new Event("resize")); said.kept = wide() < whole / 3;
+  key(search, "Enter"); await settle(); said.second = open();
+  key(search, "Escape"); said.emptied = search.value + document.querySelectorAll(".faint").length;
+  key(body, "Escape"); await settle(); said.closed = open(); said.focus = document.activeElement.dataset.node;
+  key(body, "0");
+  const node = one('[data-node="step_042"]');
+  node.focus(); said.stops = [...document.querySelectorAll("a.node")].every((each) => each.tabIndex === 0);
+  node.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true, detail: 1 })); await settle();
+  said.clicked = open(); said.stays = wide() === whole;
+  const shown = document.createElement("pre"); shown.id = "said";
+  shown.textContent = JSON.stringify(said); body.append(shown);
+});
+"""
+SAID = {
+    "closer": True, "whole": True, "farther": True, "slash": "search", "found": "12 of 200",
+    "first": "node=step_150", "near": True, "kept": True, "second": "node=step_151", "emptied": "0",
+    "closed": "overview", "focus": "step_151", "stops": True, "clicked": "node=step_042", "stays": True,
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_hundred_nodes_by_key_and_by_search(project, capsys, tmp_path_factory):
+    steps = [f"sql step_{n:03} {{ query = \"FROM {f'step_{n - 1:03}' if n else 'documents'}\" }}"
+             for n in range(199)]  # fmt: skip
+    source = 'source documents -> { path: str, text: str }[] { path = "inputs" }'
+    project.graph(text="\n".join([source, *steps]))
+    drawn(capsys)
+    page = (project.root / "graph.html").read_text()
+    (project.root / "driven.html").write_text(page.replace("</body>", f"<script>{STEPS}</script></body>"))
+    url = (project.root / "driven.html").as_uri()
+    folder = tmp_path_factory.mktemp("browser")
+    dom = browse(folder, url, "--virtual-time-budget=8000", "--dump-dom")
+    assert json.loads(unescape(re.search(r'<pre id="said">(.*?)</pre>', dom)[1])) == SAID
 
 
 def idat(png):

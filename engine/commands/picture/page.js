@@ -5,31 +5,44 @@
   const nodes = [...document.querySelectorAll("a.node")], edges = [...document.querySelectorAll("path.edge")];
   const articles = [...document.querySelectorAll("article")];
   const whole = picture.viewBox.baseVal, full = { x: 0, y: 0, width: whole.width, height: whole.height };
-  const view = { ...full };
+  const view = { ...full }, READABLE = 0.8;
   document.documentElement.classList.add("live");
 
   // -- moving about: the view is a part of the picture ------------------------------------------
   const show = () => picture.setAttribute("viewBox", `${view.x} ${view.y} ${view.width} ${view.height}`);
-  const scale = () => Math.min(canvas.clientWidth / view.width, canvas.clientHeight / view.height) || 1;
+  const scaleOf = (part) => Math.min(canvas.clientWidth / part.width, canvas.clientHeight / part.height) || 1;
+  const scale = () => scaleOf(view);
+  let fitted = true;
   const fit = () => {
     Object.assign(view, full);
     // A small graph is not blown up.
     const grow = Math.max(1, scale() / 1.15);
     zoom(1 / grow, full.width / 2, full.height / 2);
+    fitted = true;
   };
   const zoom = (factor, x, y) => {
-    const wanted = Math.min(Math.max(view.width / factor, 150), Math.max(full.width, full.height, 400) * 6);
-    const by = wanted / view.width;
+    const wanted = Math.max(Math.min(scale() * factor, 6), Math.min(scaleOf(full), 1) / 6);
+    const by = scale() / wanted;
     view.x = x - (x - view.x) * by;
     view.y = y - (y - view.y) * by;
     view.width *= by;
     view.height *= by;
+    fitted = false;
     show();
   };
   const middle = () => [view.x + view.width / 2, view.y + view.height / 2];
   const at = (event) => {
     const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(picture.getScreenCTM().inverse());
     return [point.x, point.y];
+  };
+  // In a large graph that is seen whole, a box is a few dots high: too small for what was asked for.
+  const approach = (node) => {
+    const box = node.querySelector("rect"), by = READABLE / scale();
+    if (by < 2) return;
+    const x = box.x.baseVal.value + box.width.baseVal.value / 2, y = box.y.baseVal.value + box.height.baseVal.value / 2;
+    view.x = x - view.width / 2;
+    view.y = y - view.height / 2;
+    zoom(by, x, y);
   };
   const reveal = (node) => {
     const box = node.querySelector("rect"), x = box.x.baseVal.value, y = box.y.baseVal.value;
@@ -57,6 +70,7 @@
     const by = scale(), [x, y] = held;
     if (!dragged && Math.hypot(event.clientX - x, event.clientY - y) < 4) return;
     dragged = true;
+    fitted = false;
     canvas.classList.add("held");
     view.x -= (event.clientX - x) / by;
     view.y -= (event.clientY - y) / by;
@@ -68,6 +82,11 @@
   canvas.addEventListener("click", (event) => { if (dragged) { event.preventDefault(); event.stopPropagation(); } }, true);
 
   // -- one node chosen ----------------------------------------------------------------------------
+  let clicked = false;
+  picture.addEventListener("click", (event) => {
+    const link = event.target.closest("a.node");
+    clicked = Boolean(link) && event.detail > 0 && link.dataset.node !== chosen();
+  });
   const chosen = () => decodeURIComponent(location.hash).replace(/^#node=/, "");
   const choose = () => {
     const name = chosen(), node = nodes.find((one) => one.dataset.node === name);
@@ -79,6 +98,9 @@
     // The browser scrolls to what the address names, by itself and late.
     byId("details").scrollTop = 0;
     requestAnimationFrame(() => { byId("details").scrollTop = 0; });
+    // Who clicks in the picture has found the node, and keeps the view.
+    if (node && !clicked) approach(node);
+    clicked = false;
     if (node) reveal(node);
   };
   const close = () => {
@@ -96,7 +118,11 @@
     .map((one) => [one.dataset.node, one.textContent.toLowerCase()]));
   const matches = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    return words.length ? nodes.filter((node) => words.every((word) => texts.get(node.dataset.node).includes(word))) : null;
+    if (!words.length) return null;
+    const kept = nodes.filter((node) => words.every((word) => texts.get(node.dataset.node).includes(word)));
+    // Nodes that are called so come before those whose details only speak of it.
+    const named = (node) => words.every((word) => node.dataset.node.toLowerCase().includes(word));
+    return [...kept.filter(named), ...kept.filter((node) => !named(node))];
   };
   const filter = () => {
     const kept = matches();
@@ -126,7 +152,7 @@
   byId("fit").addEventListener("click", fit);
   window.addEventListener("beforeprint", () => { Object.assign(view, full); show(); });
   window.addEventListener("afterprint", fit);
-  window.addEventListener("resize", fit);
+  window.addEventListener("resize", () => { if (fitted) fit(); });
   window.addEventListener("load", () => requestAnimationFrame(() => { byId("details").scrollTop = 0; }));
   fit();
   choose();
