@@ -285,3 +285,26 @@ def test_installed_atk_runs_the_quickstart(installed, tmp_path):
     again = atk(installed, "exec", "quickstart", cwd=tmp_path)
     assert again.returncode == 0
     assert "0 calls" in again.stdout
+
+
+@pytest.mark.slow
+def test_installed_atk_begins_a_project(installed, tmp_path):
+    """The templates of `init` are in the wheel, with their hidden files; what it writes runs."""
+    assert atk(installed, "init", "notes", cwd=tmp_path).returncode == 0
+    project = tmp_path / "notes"
+    assert (project / ".gitignore").is_file()
+    assert list((project / ".github").rglob("*.yml"))
+    for command in (("check",), ("test",), ("exec",)):
+        done = atk(installed, *command, "notes.atk", cwd=project)
+        assert done.returncode == 0, (command, done.stderr)
+    assert (project / "out" / "sft.jsonl").stat().st_size
+
+
+@pytest.mark.slow
+def test_installed_atk_adds_a_shipped_graph(installed, tmp_path):
+    done = atk(installed, "add", "factual", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "graphs" / "vendor" / "factual"
+    assert (folder / "prompts" / "factual" / "converse.md").is_file()
+    assert (folder / "lib" / "text.atk").is_file()
+    assert atk(installed, "check", "graphs/vendor/factual/factual.atk", cwd=tmp_path).returncode == 0
