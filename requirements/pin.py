@@ -89,7 +89,8 @@ def pinned(path: Path) -> list[str]:
 def main() -> None:
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     optional = project["optional-dependencies"]
-    run = [*project["dependencies"], *optional["editor"]]  # light, and `atk lsp` should need no second set-up
+    # Both are light, and neither `atk lsp` nor reading a PDF should need a second set-up.
+    run = [*project["dependencies"], *optional["editor"], *optional["documents"]]
     extras = [item for extra in optional.values() for item in extra]
     held = pinned(HERE / "test.txt") if "--keep" in sys.argv[1:] else list(HELD)
     test = resolve([*run, *extras], held)
