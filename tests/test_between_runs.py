@@ -117,6 +117,57 @@ def test_order_of_runs_does_not_matter_and_the_same_run_is_the_same(project: Pro
     assert capsys.readouterr().out == "= 7 nodes the same in runs 2 and 2\n"
 
 
+def test_cost_is_of_all_runs_after_the_earlier_one_and_the_text_says_so(
+    project: Project, capsys: Any
+) -> None:
+    """An edit that was taken back was paid for, so it counts, and the last line names the runs."""
+    first = project.run().calls
+    project.write("prompts/draft.md", PROMPTS["draft"].replace("two", "three"))
+    tried = project.run().calls
+    project.write("prompts/draft.md", PROMPTS["draft"])
+    assert project.run().calls == 0
+    found = told(capsys, "diff", "1", "3")
+    assert found["paid"] == [2, 3]
+    assert sum(node["calls"] for node in found["nodes"]) == tried > 0
+    assert main(["diff", "1", "3"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"  {tried} calls, $0 in runs 2 to 3"
+    assert main(["diff", "2", "3"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "  no call in run 3"
+    assert first > 0
+
+
+def test_runs_of_another_graph_in_between_are_not_among_them(project: Project, capsys: Any) -> None:
+    project.run()
+    project.graph(text=GRAPH.format(more="", retries=2), name="other")
+    project.run("other")
+    project.write("inputs/snow.txt", "Snow falls when crystals of ice stick together in a cold cloud.")
+    calls = project.run().calls
+    project.run()
+    assert main(["diff", "1", "4", "--graph", "graph"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"  {calls} calls, $0 in runs 3 to 4"
+    project.run("other")
+    project.run()
+    assert main(["diff", "1", "6", "--graph", "graph"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"  {calls} calls, $0 in 3 runs from 3 to 6"
+
+
+def test_a_node_that_is_gone_is_told_with_what_it_cost(project: Project, capsys: Any) -> None:
+    project.run()
+    project.graph(MORE.replace("prompt checked", "prompt proven").replace("checked", "proven"))
+    project.write("prompts/check.md", "system:\nWrong?\n{{ schema }}\n\nuser:\n{{ question }}\n")
+    calls = project.run().calls
+    project.graph(MORE.replace("keep ok }", "when = false }").replace("kept", "handed"))
+    project.run()
+    found = nodes(capsys, "1", "3")
+    assert found["checked"]["why"] == "left out by `when`"
+    assert found["proven"]["why"] == "gone from the graph"
+    assert found["proven"]["calls"] == calls
+    assert main(["diff", "1", "3"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{calls} calls, $0 in runs 2 to 3" in shown
+    assert "gone from the graph" in shown
+
+
 def test_new_node(project: Project, capsys: Any) -> None:
     project.graph(text=GRAPH.format(more="", retries=2))
     project.run()

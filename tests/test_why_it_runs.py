@@ -30,6 +30,34 @@ CASES: list[tuple[str, Any, Any, list[str]]] = [
     ("gates", [["check", None, "b", "x"]], [["check", None, "b", "y"]], ["check, its else: x -> y"]),
     ("gates", [["check", None, "a", None], ["keep", None, "b", None]],
      [["keep", None, "b", None], ["check", None, "a", None]], ["the order of gates changed"]),
+    ("gates", [["where", None, "((a > 3))", None, "a > 3", {}]],
+     [["where", None, "((a >= 3))", None, "a >= 3", {}]], ["where a > 3 -> a >= 3"]),
+    ("gates", [["where", None, "((a > 3))", None, "a > least", {"least": 3, "most": 9}]],
+     [["where", None, "((a > 4))", None, "a > least", {"least": 4, "most": 9}]],
+     ["where a > least: least 3 -> 4"]),
+    ("gates", [["where", None, "((a > 3))", None, "a > least", {"least": 3}]],
+     [["where", None, "((b > 4))", None, "b > least", {"least": 4}]],
+     ["where a > least -> b > least (least 3 -> 4)"]),
+    # An account of before texts were kept.
+    ("gates", [["where", None, "((a > 3))", None]], [["where", None, "((a > 4))", None, "a > 4", {}]],
+     ["where ((a > 3)) -> a > 4"]),
+    ("gates", [["let", "a", '("b" + 1)', None, "b + 1", {}]], [], ["let a b + 1 removed"]),
+    ("gates", [], [["keep", None, "(\"ok\")", "bad", "ok", {}]], ["keep ok added"]),
+    # Laid out otherwise beside another that is gone: not a change of its own.
+    ("gates", [["keep", None, "a", None, "a", {}], ["check", None, "b", None, "b", {}]],
+     [["keep", None, "a", None, "(a)", {}]], ["check b removed"]),
+    ("expressions", {"user": ['trim("q")', "trim(q)", {}], "system": ["x", "x", {}]},
+     {"user": ['upper("q")', "upper(q)", {}], "system": ["x", "y", {}]}, ["user: trim(q) -> upper(q)"]),
+    ("expressions", {"user": 'trim("q")'}, {"user": ['upper("q")', "upper(q)", {}]},
+     ['user: trim("q") -> upper(q)']),
+    ("expressions", {}, {"system": ["'x'", '"x"', {}]}, ['system: none -> "x"']),
+    ("settings", {"query": "SELECT a FROM b"}, {"query": "SELECT a FROM b\nWHERE c"},
+     ['query: "SELECT a FROM b" -> "SELECT a FROM b WHERE c"']),
+    ("settings", {"query": "SELECT a FROM b WHERE a <> 'a rather long text' AND c > 1 ORDER BY a"},
+     {"query": "SELECT a FROM b WHERE a <> 'a rather long text' AND c > 2 ORDER BY a"},
+     ["query: …text' AND c > 1 ORDER BY a\" -> …text' AND c > 2 ORDER BY a\""]),
+    ("settings", {"path": "x" * 60 + "1"}, {"path": "x" * 60 + "2"},
+     [f'path: …{"x" * 12}1" -> …{"x" * 12}2"']),
     ("type", "{a: str}", "{a: int}", ['type: "{a: str}" -> "{a: int}"']),
 ]  # fmt: skip
 
@@ -153,3 +181,16 @@ def test_command(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: Any)
     assert "template draft: 1 line changed" in capsys.readouterr().out
     assert main(["plan", "graph.atk", "--against", "5"]) == 2
     assert "its latest runs: 1 (done)" in capsys.readouterr().err
+
+
+def test_plan_shows_what_the_author_wrote(project: Project) -> None:
+    """Of an edited gate its text, of a param in it the values: not what they are compiled to."""
+    head = "param least: int = 3\n"
+    graph = GRAPH.format(more="", retries=2)
+    written = head + graph.replace(", keep ok }", ", where length(text) > least, keep ok }", 1)
+    project.graph(text=written)
+    project.run()
+    project.graph(text=written.replace("int = 3", "int = 4"))
+    assert lines(project)["worthy"].why == "where length(text) > least: least 3 -> 4"
+    project.graph(text=written.replace("> least", ">= least + 1"))
+    assert lines(project)["worthy"].why == "where length(text) > least -> length(text) >= least + 1"

@@ -13,9 +13,11 @@ import typer
 from engine.commands._options import STORE, Debug, Json, StoredGraph, StorePath
 
 if TYPE_CHECKING:
-    from engine.store.changes import NodeChange, RowChange
-    from engine.store.reader import Reader
+    from engine.store.changes import NodeChange, Paid, Parts, RowChange
     from engine.store.records import TableSpec
+
+GONE, LEFT_OUT = NOT_THERE = ("gone from the graph", "left out by `when`")
+"""Reasons of nodes that the later run does not have."""
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run: its number, last, or -1 for the last one.")]
 Node = Annotated[
@@ -48,8 +50,15 @@ def diff(
         runs = changes.runs_of(opened, known.graph)
         first, last = sorted(named_run(runs, name, known.graph) for name in (earlier, later))
         specs = [spec for spec in known.tables.values() if spec.passes is None]
-        found = changes.counts(opened, specs, first, last)
-        why = causes(opened, specs, found, first, last)
+        between, paid = changes.paid(opened, known.graph, first, last)
+        found = changes.counts(opened, specs, first, last, paid)
+        before, after = (changes.parts(opened, known.graph, run) for run in (first, last))
+        contents = changes.contents(opened, before, after)
+        why = causes(specs, found, before, after, contents)
+        for name in gone(before, after, paid, why):
+            own = paid.get(name, changes.Paid(name, 0, 0.0))
+            found.append(changes.NodeChange(name, 0, 0, 0, 0, own.calls, own.cost))
+            why[name] = LEFT_OUT if name in known.tables else GONE
         if node is not None:
             spec = table_of(opened, known.real(table_of(opened, node).node).node)
             above = [known.tables[name] for name in spec.ancestors if known.tables[name].passes is None]
@@ -66,27 +75,47 @@ def diff(
         return
     if json:
         nodes = [asdict(one) | {"why": why[one.node]} for one in found]
-        print_json({"graph": known.graph, "earlier": first, "later": last, "nodes": nodes})
+        print_json({"graph": known.graph, "earlier": first, "later": last, "paid": between, "nodes": nodes})
         return
-    shown = [one for one in found if one.added or one.changed or one.removed or one.calls]
+    shown = [
+        one
+        for one in found
+        if one.added or one.changed or one.removed or one.calls or why[one.node] in NOT_THERE
+    ]
     heads = ("  node", "added", "changed", "removed", "same", "calls", "cost", "why")
     if shown:
         cells = [_cells(one, why[one.node]) for one in shown]
         print(*table(heads, cells, right=range(1, 7), limit=terminal_width()), sep="\n")
     if quiet := len(found) - len(shown):
         print(f"= {plural(quiet, 'node')} the same in runs {first} and {last}")
+    if between:
+        print(total_line(between, found))
+
+
+def gone(before: Parts, after: Parts, paid: Mapping[str, Paid], tables: Mapping[str, str]) -> list[str]:
+    """Nodes that have no table any more: they were there, or were paid for in between."""
+    left = before.keys() - after.keys() if after else set()
+    return sorted((left | paid.keys()) - tables.keys())
+
+
+def total_line(between: list[int], found: list[NodeChange]) -> str:
+    """What was paid, and in which runs: all those after the earlier one, up to the later."""
+    from engine.commands._render import money, number, plural
+
+    calls, cost = sum(one.calls for one in found), sum(one.cost for one in found)
+    runs = f"run {between[0]}" if len(between) == 1 else f"runs {between[0]} to {between[-1]}"
+    if len(between) not in (1, between[-1] - between[0] + 1):
+        runs = f"{plural(len(between), 'run')} from {between[0]} to {between[-1]}"
+    told = f"{number(calls)} call{'s' * (calls != 1)}, {money(cost)}" if calls else "no call"
+    return f"  {told} in {runs}"
 
 
 def causes(
-    opened: Reader, specs: list[TableSpec], found: list[NodeChange], first: int, last: int
+    specs: list[TableSpec], found: list[NodeChange], before: Parts, after: Parts, contents: Mapping[str, Any]
 ) -> dict[str, str]:
     """By node: what of its own part changed, or which input's change it follows; empty for no change."""
     from engine.runtime.reasons import reasons
-    from engine.store import changes
 
-    graph = specs[0].graph if specs else ""
-    before, after = changes.parts(opened, graph, first), changes.parts(opened, graph, last)
-    contents = changes.contents(opened, before, after)
     moved = {one.node for one in found if one.added or one.changed or one.removed}
     why: dict[str, str] = {}
     for spec in specs:

@@ -12,7 +12,7 @@ from engine.language.types import describe
 
 if TYPE_CHECKING:
     from engine.kinds.base import Kind
-    from engine.language.program import Node
+    from engine.language.program import Clause, Node
 
 # Not what they are called counts but what is behind them, which the runtime adds; a setting that
 # is an expression counts as the expression that it is.
@@ -39,6 +39,28 @@ def static(kind: Kind, node: Node) -> dict[str, Any]:
             for name, section in sorted(node.sections.items())
         },
     }
+
+
+def written(node: Node) -> dict[str, Any]:
+    """The parts that are expressions, with their text and the params in them: to tell of changes.
+
+    Of the shape of `static`, each clause with what its author wrote behind it.
+    """
+    return {
+        "expressions": {
+            name: [clause.sql, *_as_written(clause, node)]
+            for name, clause in sorted(node.expressions.items())
+        },
+        "gates": [
+            [clause.word, clause.name, clause.sql, clause.otherwise, *_as_written(clause, node)]
+            for clause in node.clauses
+            if clause.word not in ("expect", "until")
+        ],
+    }
+
+
+def _as_written(clause: Clause, node: Node) -> tuple[str, dict[str, Any]]:
+    return clause.text, {name: node.values[name] for name in sorted(clause.params & node.values.keys())}
 
 
 def settings(model: BaseModel, node: Node) -> dict[str, Any]:

@@ -61,12 +61,13 @@ class Scope:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A checked expression. `reads` are the columns that it names."""
+    """A checked expression. `reads` are the columns that it names, `params` the params and slots."""
 
     sql: str
     type: str
     reads: frozenset[str]
     aggregate: bool  # over many rows
+    params: frozenset[str] = frozenset()
 
 
 Special = Callable[[ast.Expression], Any]
@@ -295,7 +296,8 @@ class _Check:
             type_, many = self.bound(root, sql, many)
         for part in ast.walk(root):
             self.choices(part)
-        return Compiled(sql, _UNSAID.get(type_, type_), reads, bool(many))
+        params = frozenset(self.named(root).keys() - reads)
+        return Compiled(sql, _UNSAID.get(type_, type_), reads, bool(many), params)
 
     def named(self, root: ast.Expression) -> dict[str, str]:
         """The types of the params and slots that an expression names."""

@@ -140,6 +140,7 @@ def one(
         aggregate=compiled.aggregate,
         span=clause.value.span,
         choices=dict(_choices(expressions, clause.value, columns, rows)),
+        params=compiled.params,
     )
 
 

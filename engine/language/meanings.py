@@ -222,5 +222,7 @@ class Meanings:
         if compiled.aggregate:
             raise wrong("ATK124", "an aggregate has no meaning over one row", written.span)
         name, text = setting.name.text, on_one_line(written.text)
-        self.rows[name] = Clause(name, None, compiled.sql, compiled.reads, None, text, False, written.span)
+        self.rows[name] = Clause(
+            name, None, compiled.sql, compiled.reads, None, text, False, written.span, params=compiled.params
+        )
         return compiled.sql

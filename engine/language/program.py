@@ -69,6 +69,7 @@ class Clause:
     aggregate: bool
     span: Span
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # texts that a column may have
+    params: frozenset[str] = frozenset()  # the params and slots it names, whose values are in `sql`
 
 
 @dataclass(frozen=True)

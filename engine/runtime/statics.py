@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from engine.kinds.base import Kind
+from engine.kinds.static import written
 from engine.language.kind import Role
 from engine.language.program import ModelSpec, Node, Program
 from engine.store.keys import fingerprint
@@ -39,8 +40,9 @@ def _parts(program: Program, node: Node, kind: Kind) -> dict[str, tuple[str, Cal
     def add(name: str, value: Any, shown: Any = None) -> None:
         parts[name] = (fingerprint(value).hex(), lambda: value if shown is None else shown)
 
+    shown = written(node)
     for name, value in sorted(dict(kind.static(node)).items()):
-        add(name, value)
+        add(name, value, shown.get(name))
     for template in (node.template, *(section.template for section in node.sections.values())):
         if template is not None:
             parts[f"template {template.name}"] = (template.digest, partial(_text, template))

@@ -26,13 +26,22 @@ Parts = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True)
 class NodeChange:
-    """Counts of one node's rows between two runs; calls and USD are those after the earlier one."""
+    """Counts of one node's rows between two runs; calls and USD are those of all `paid` runs."""
 
     node: str
     added: int
     changed: int
     removed: int
     same: int
+    calls: int
+    cost: float
+
+
+@dataclass(frozen=True)
+class Paid:
+    """What a node's calls came to."""
+
+    node: str
     calls: int
     cost: float
 
@@ -48,7 +57,9 @@ class RowChange:
     above: str | None  # the nearest node above in which the row it comes of changed
 
 
-def counts(reader: Reader, specs: Iterable[TableSpec], earlier: int, later: int) -> list[NodeChange]:
+def counts(
+    reader: Reader, specs: Iterable[TableSpec], earlier: int, later: int, paid: Mapping[str, Paid]
+) -> list[NodeChange]:
     """For each of these nodes of one graph how many rows came, changed, went and stayed."""
     found = []
     for spec in specs:
@@ -58,13 +69,21 @@ def counts(reader: Reader, specs: Iterable[TableSpec], earlier: int, later: int)
             f" count(*) FILTER (b._id IS NULL), count(*) FROM a FULL JOIN b ON a._id = b._id"
         ).rows
         added, changed, removed, every = rows[0]
-        calls, cost = reader.sql(
-            f"SELECT count(*), coalesce(sum(cost), 0) FROM {SCHEMA}.calls WHERE graph = {text(spec.graph)}"
-            f" AND node = {text(spec.node)} AND run > {earlier:d} AND run <= {later:d}"
-        ).rows[0]
+        own = paid.get(spec.node, Paid(spec.node, 0, 0.0))
         same = every - added - changed - removed
-        found.append(NodeChange(spec.node, added, changed, removed, same, calls, cost))
+        found.append(NodeChange(spec.node, added, changed, removed, same, own.calls, own.cost))
     return found
+
+
+def paid(reader: Reader, graph: str, earlier: int, later: int) -> tuple[list[int], dict[str, Paid]]:
+    """The runs of a graph after the earlier one, up to the later, and by node what its calls in them cost."""
+    span = f"graph = {text(graph)} AND run > {earlier:d} AND run <= {later:d}"
+    found = reader.sql(f"SELECT run FROM {SCHEMA}.runs WHERE {span} ORDER BY run").rows
+    by_node = reader.sql(
+        f"SELECT node, count(*), coalesce(sum(cost), 0) FROM {SCHEMA}.calls WHERE {span}"
+        " GROUP BY node ORDER BY node"
+    ).rows
+    return [int(run) for (run,) in found], {row[0]: Paid(*row) for row in by_node}
 
 
 def rows(
