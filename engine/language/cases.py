@@ -8,9 +8,10 @@ the case. A param with few values (bool, a choice) is tried with all of them; fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import combinations, product
 
 from engine.language import tree as ast
 from engine.language.diagnostics import Diagnostic, Wrong
@@ -22,7 +23,7 @@ from engine.language.settings import roles
 from engine.language.types import SCALARS, Literal, Optional, Type
 
 MOST = 64
-"""Cases that are looked at; where there are more, each param is turned on its own."""
+"""Cases that are looked at for one node; where there are more, every two of its params together."""
 ELSEWHERE = frozenset({"ATK112", "ATK119", "ATK180", "ATK181", "ATK182", "ATK184", "ATK186", "ATK190"})
 """Not told of a case: what a model needs, or a param, is asked for where it is used."""
 
@@ -40,12 +41,27 @@ class Case:
         return replace(given, values={**given.values, **dict(self.values)})
 
 
+Choice = tuple[str, str | bool]
+"""A param with one of its values as text; or a `when` that no param with few values decides, taken so."""
+Assignment = tuple[Choice, ...]
+
+
 @dataclass
 class Sources:
     """What decides the `when`s of a graph: params with their values, and `when`s that none decides."""
 
-    params: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    choices: dict[tuple[str, bool], tuple[Choice, ...]] = field(default_factory=dict)
     opaque: dict[str, list[str]] = field(default_factory=dict)  # expression -> nodes
+    of: dict[str, frozenset[tuple[str, bool]]] = field(default_factory=dict)  # node -> those of its `when`
+
+
+@dataclass(frozen=True)
+class Unchecked:
+    """A node above which there are more combinations than are looked at one by one."""
+
+    node: str
+    names: tuple[str, ...]
+    count: int
 
 
 def when(flat: Flat) -> ast.Expression | None:
@@ -64,8 +80,27 @@ def left_out(expansion: Expansion, flat: Flat) -> bool:
         return False
 
 
-def cases(expansion: Expansion) -> list[Case]:
-    """The other cases, in no order."""
+def cases(expansion: Expansion, sources: Mapping[str, Sequence[str]]) -> tuple[list[Case], list[Unchecked]]:
+    """The other cases, in no order, and nodes for which there are too many to look at all.
+
+    Whether a node is right is decided by its own `when` and those above it, so what these can be in
+    is looked at together, whatever the rest of the graph is. `sources` are the tables that a node reads.
+    """
+    found = _sources(expansion)
+    made: dict[Assignment, None] = {}
+    unchecked: list[Unchecked] = []
+    for node, keys in _above(found.of, sources).items():
+        turns = [found.choices[key] for key in sorted(keys)]
+        count = math.prod(map(len, turns))
+        if count <= MOST:
+            made |= dict.fromkeys(product(*turns))
+        else:
+            unchecked.append(Unchecked(node, tuple(key for key, _ in sorted(keys)), count))
+            made |= {pair: None for two in combinations(turns, 2) for pair in product(*two)}
+    return [_case(chosen, found) for chosen in made], unchecked
+
+
+def _sources(expansion: Expansion) -> Sources:
     found = Sources()
     for flat in expansion.flat.values():
         written = when(flat)
@@ -73,24 +108,35 @@ def cases(expansion: Expansion) -> list[Case]:
             continue
         names = list(dict.fromkeys(_params(expansion, flat.home, written)))
         if any(name is None for name, _ in names):
-            found.opaque.setdefault(written.text, []).append(flat.name)
+            text = _resolved(flat.home, written)
+            found.opaque.setdefault(text, []).append(flat.name)
+            keys: dict[tuple[str, bool], tuple[Choice, ...]] = {(text, True): ((text, False), (text, True))}
         else:
-            found.params |= {str(name): values for name, values in names}
-    turns: list[list[tuple[str, str | bool]]] = [
-        [(name, value) for value in values] for name, values in found.params.items()
-    ]
-    whens: list[list[tuple[str, str | bool]]] = [[(text, False), (text, True)] for text in found.opaque]
-    count = 1
-    for choices in (*turns, *whens):
-        count *= len(choices)
-    if count == 1:
-        return []
-    alone = ((one,) for choices in (*turns, *whens) for one in choices)
-    made: Iterable[tuple[tuple[str, str | bool], ...]] = product(*turns, *whens) if count <= MOST else alone
-    return [_case(chosen, found) for chosen in made]
+            keys = {
+                (str(name), False): tuple((str(name), value) for value in values) for name, values in names
+            }
+        found.choices |= keys
+        found.of[flat.name] = frozenset(keys)
+    return found
 
 
-def _case(chosen: tuple[tuple[str, str | bool], ...], found: Sources) -> Case:
+def _above(
+    own: Mapping[str, frozenset[tuple[str, bool]]], sources: Mapping[str, Sequence[str]]
+) -> dict[str, frozenset[tuple[str, bool]]]:
+    """By node what decides it and all above it; of nodes that one says all of, only that one."""
+    found = {name: own.get(name, frozenset()) for name in {**sources, **own}}
+    growing = True
+    while growing:
+        growing = False
+        for name, above in sources.items():
+            grown = found[name].union(*(found.get(one, frozenset()) for one in above))
+            growing |= grown != found[name]
+            found[name] = grown
+    largest = {keys: name for name, keys in found.items() if keys}
+    return {name: keys for keys, name in largest.items() if not any(keys < other for other in largest)}
+
+
+def _case(chosen: Assignment, found: Sources) -> Case:
     values = tuple((name, value) for name, value in chosen if isinstance(value, str))
     whens = [(text, value) for text, value in chosen if isinstance(value, bool)]
     forced = tuple((node, value) for text, value in whens for node in found.opaque[text])
@@ -121,11 +167,25 @@ def described(case: Case, now: Case, expansion: Expansion) -> Case:
     said = [f"`{name} = {value or 'null'}`" for name, value in case.values if before.get(name) != value]
     forced: dict[str, bool] = {}
     for node, value in case.whens:
-        written = when(expansion.flat[node])
-        if written is not None and value == left_out(expansion, expansion.flat[node]):
-            forced[written.text] = value
-    said += [f"`{text}` {'true' if value else 'false'}" for text, value in forced.items()]
+        flat = expansion.flat[node]
+        written = when(flat)
+        if written is not None and value == left_out(expansion, flat):
+            call = flat.home.call
+            forced[f"`{written.text}`" + (f" of `{call.name.text}`" if call else "")] = value
+    said += [f"{text} {'true' if value else 'false'}" for text, value in forced.items()]
     return replace(case, said=" and ".join(said))
+
+
+def too_many(one: Unchecked, expansion: Expansion) -> Diagnostic:
+    """The warning that a node was not looked at in every case."""
+    names = ", ".join(f"`{name}`" for name in one.names)
+    return Diagnostic(
+        "ATK191",
+        f"{one.count} cases of `when` decide `{one.node}`, and not all are checked: {names}",
+        expansion.flat[one.node].declaration.name.span,
+        "every two of them are tried together; one param with a few names would be checked whole",
+        severity="warning",
+    )
 
 
 def told(diagnostic: Diagnostic, case: Case) -> Diagnostic:
@@ -143,6 +203,16 @@ def _params(
         elif name in home.file.params:
             values = domain(home.known[name].type) if name in home.known else None
             yield (home.prefix + name, values) if values else (None, ())
+
+
+def _resolved(home: Instance, written: ast.Expression) -> str:
+    """An expression with what its slots are set to: alike where it is the same at several calls."""
+    if home.graph is None or home.call is None or home.parent is None:
+        return home.prefix + written.text
+    names = {node.name for node in ast.walk(written) if isinstance(node, ast.Name)}
+    given = [one for one in home.call.block.settings if one.name.text in names]
+    values = [f"{one.name.text} = {_resolved(home.parent, one.value)}" for one in given]
+    return ", ".join([written.text, *values])
 
 
 def _slot(expansion: Expansion, home: Instance, name: str) -> Iterator[tuple[str | None, tuple[str, ...]]]:

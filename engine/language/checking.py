@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from engine.language import templates
 from engine.language import tree as ast
 from engine.language.binding import Binder
-from engine.language.cases import ELSEWHERE, Case, at_hand, cases, described, left_out, told
+from engine.language.cases import ELSEWHERE, Case, at_hand, cases, described, left_out, told, too_many
 from engine.language.columns import lacking
 from engine.language.diagnostics import Diagnostic, Reporting, Span, Wrong
 from engine.language.expand import Expansion
@@ -133,8 +133,12 @@ class Checking(Reporting):
 
     def cases(self, path: Path, file: GraphFile, expansion: Expansion) -> None:
         """The graph in every case of its `when`s: what is wrong in one is wrong."""
-        if expansion.full or not (others := cases(expansion)):
+        if expansion.full:
             return
+        sources = {name: entry.sources for name, entry in self.linked.items()}
+        others, unchecked = cases(expansion, sources)
+        for one in unchecked:
+            self.report(too_many(one, expansion))
         known = set(self.diagnostics)
         seen = {self.out(expansion)}
         now = at_hand(expansion)

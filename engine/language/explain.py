@@ -289,6 +289,13 @@ ATK187 an option for no model
   (`default` always is).
 ATK190 an import that nothing uses
   A warning: nothing of the imported file is named. Leave the `use` out.
+ATK191 more cases of `when` than are checked
+  A warning. What a node reads must be there for every value of the params behind its own `when` and
+  those above it. Up to 64 combinations of these are checked, each as a whole; beyond that, every two
+  params together, so that only a fault that takes three or more of them at once can go unnoticed.
+    param steps: "all" | "no_judge" | "no_repair" = "all"
+    prompt judged from drafted -> Verdict { template = "judge", when = steps != "no_judge" }
+  Give one param with a few names in place of many switches: its values are all checked.
 ATK200 not something to test
   A test is about a node that works on tables. A source reads from outside; what is made of it is
   tested over rows that stand in for it. What is tested cannot be given.
