@@ -456,6 +456,18 @@ def test_check_looks_at_tests_and_a_run_does_not(here: Path, capsys: pytest.Capt
     assert load("graph.atk", root=here, values={"domain": "x"}).ok
 
 
+def test_a_table_given_without_rows_has_its_columns(here: Path) -> None:
+    (here / "graph.atk").write_text(
+        GRAPH
+        + 'sql marked { query = "SELECT why FROM documents LEFT JOIN worthy USING (documents_id)" }\n'
+        + 'test marked "x" { given documents = [{ text: "abc" }], given worthy = [], expect count(*) == 1 }'
+    )
+    found = load("graph.atk", root=here, values={"domain": "x"}, tests=True)
+    with Runner(here) as runner:
+        outcome = runner.run(found.tests[0])
+    assert (outcome.status, outcome.failures) == ("passed", ())
+
+
 def test_tests_see_no_option(here: Path) -> None:
     """What the command line sets for a run has no part in the file's tests."""
     (here / "graph.atk").write_text(

@@ -88,6 +88,8 @@ class Fixtures:
                 told += error.diagnostics
         if failed:
             raise Wrong(*told)
+        if not value.items:
+            del self.present[name]  # a table without rows has its columns all the same
         self.distinct(node, rows)
         assert clause.name is not None
         return Fixture(name, tuple(rows), clause.name.span)
@@ -297,7 +299,9 @@ class Fixtures:
             )
         except Unbound as error:
             if error.sort == "column" and error.name:
-                first = next((one for one in query.tables.values() if one in made), None)
+                given = [one for one in query.tables.values() if one in made]
+                lacking = (one for one in given if error.name in self.check.node(one).columns)
+                first = next(lacking, next(iter(given), None))
                 if first is not None:
                     self.check.report_here(
                         Diagnostic(

@@ -32,10 +32,12 @@ Conversations (lists of `role` and `content`)
     four pairs from the passage.
 The rest
     `why`: the rule of the verdict. Summaries: the first two sentences. Titles, terms, keywords, tags:
-    frequent words. A label: the one that the passage uses, of those that a list in the row or the
-    type offers. Numbers: within the range that the doc comment names ("From 0 to 1"), else 1 to 10 or
-    0 to 1, in the upper half if the verdict is good. `T?`: null for the whole reply if the verdict
-    is not good, for a field one time in four. Any other text: a sentence of the passage.
+    frequent words. `thoughts`: what the text is about. Poems: sentences in short lines. Articles, stories,
+    restatements: the passage's sentences, begun at another one. A label: the one that the passage uses, of
+    those that a list in the row or the type offers. Numbers: within the range that the doc comment names
+    ("From 0 to 1"), else 1 to 10 or 0 to 1, in the upper half if the verdict is good. `T?`: null for the
+    whole reply if the verdict is not good, for a field one time in four. Any other text: a sentence of the
+    passage.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ from engine.models.base import Reply, Request
 from engine.models.offline_fill import Dice, Filler
 from engine.models.reply_text import reply_text
 
-VERSION = 1  # raised whenever the same request begins to give another reply
+VERSION = 2  # raised whenever the same request begins to give another reply
 ABOUT = "the built-in offline stand-in: replies follow simple rules, no model is asked"
 
 _BREATH = 32  # calls between which other tasks get their turn

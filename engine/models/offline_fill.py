@@ -27,18 +27,23 @@ from engine.models.offline_words import (
     NO,
     PASSAGES,
     QUESTIONS,
+    REWRITES,
     SOURCES,
     SUMMARIES,
     TERMS,
+    THOUGHTS,
     TITLES,
     TURNS,
     VAGUE,
+    VERSES,
     WHYS,
+    WISHES,
     WRONG,
     YES,
 )
 
 ONE_IN = 12  # pairs that are spoilt on purpose
+LINES = 4  # of a poem, at least
 
 
 class Dice:
@@ -83,7 +88,7 @@ class Filler:
         if named is None:
             named = next(("\n\n".join(v) for name in SOURCES if (v := _texts(self.values.get(name)))), None)
         if named is None:
-            others = [v for name, v in texts.items() if name not in QUESTIONS | ANSWERS | WHYS]
+            others = [v for name, v in texts.items() if name not in QUESTIONS | ANSWERS | WHYS | WISHES]
             named = max(others, key=len, default=None)
         if named is None and not texts:
             named = self.said or None
@@ -215,7 +220,30 @@ class Filler:
         sentences = self._sentences()
         if plain in SUMMARIES and sentences:
             return " ".join(sentences[:2])
+        if plain in THOUGHTS:
+            return self._thoughts(terms or ("this",))
+        if plain in VERSES and sentences:
+            return self._verses(sentences)
+        if plain in REWRITES and sentences:
+            first = self.dice.below(len(sentences))
+            return " ".join([*sentences[first:], *sentences[:first]])
         return self._next_sentence(sentences)
+
+    def _thoughts(self, terms: Sequence[str]) -> str:
+        """What may be thought before an answer, without a word of it written out."""
+        return (
+            f"This is about {', '.join(terms[:3])}. First comes what matters about {terms[0]}, then what "
+            f"follows from it for {terms[-1]}. What was not asked for stays out, and the answer comes to the "
+            "point at once."
+        )
+
+    def _verses(self, sentences: Sequence[str]) -> str:
+        """Sentences broken into short lines, four of them at least."""
+        lines: list[str] = []
+        while len(lines) < LINES:
+            said = self._next_sentence(sentences).split()
+            lines += [" ".join(said[at : at + 6]) for at in range(0, len(said), 6)]
+        return "\n".join(lines)
 
     def _texts(self, name: str) -> list[str]:
         terms = self.passage.terms if self.passage else ()
@@ -251,7 +279,7 @@ class Filler:
         """As many pairs as the row asks for (`count`), else 3 to 5, one in twelve spoilt."""
         made = pairs(self.passage) if self.passage else ()
         drawn = 3 + self.dice.below(3)
-        wanted = next((n for name in COUNTS if (n := _count(self.values.get(name)))), drawn)
+        wanted = self._wanted() or drawn
         asked = [pair for pair in made if pair.asked]
         blanks = [pair for pair in made if not pair.asked]
         chosen = self.dice.some(wanted, asked)
@@ -263,6 +291,13 @@ class Filler:
         made = pairs(self.passage) if self.passage else ()
         if made:
             return self._spoilt(self.dice.pick([pair for pair in made if pair.asked] or made))
+        return self._about_next()
+
+    def _wanted(self) -> int | None:
+        """How many the row asks for."""
+        return next((n for name in COUNTS if (n := _count(self.values.get(name)))), None)
+
+    def _about_next(self) -> Pair:
         text = self._next_sentence(self._sentences())
         words = " ".join(text.split()[:8])
         return Pair(f'What is said about "{words}"?', text, True)
@@ -307,8 +342,15 @@ class Filler:
         return messages
 
     def _conversation_pairs(self) -> list[Pair]:
+        """As many as the row asks for, else four; sentences of the passage make up what is lacking."""
         made = pairs(self.passage) if self.passage else ()
-        return self.dice.some(4, [pair for pair in made if pair.asked] or made) or [self._pair()]
+        wanted = self._wanted()
+        chosen = self.dice.some(wanted or 4, [pair for pair in made if pair.asked] or made)
+        while len(chosen) < (wanted or 1):
+            more = self._about_next()
+            place = len(chosen) + 1
+            chosen.append(Pair(f"{place}. {more.question}", f"{more.answer} ({place})", True))
+        return chosen
 
     def _turns(self) -> list[tuple[str, str]]:
         candidates = [self.values.get(name) for name in TURNS]

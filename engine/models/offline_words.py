@@ -71,16 +71,25 @@ SUBJECT_STOPS = words("that which who whom whose when where if while because as 
 
 PASSAGES = ("text", "passage", "document", "content", "context", "page", "body")
 SOURCES = ("sources", "passages", "documents", "contexts", "chunks")
+WISHES = words(
+    "policy manner style audience domain tone how instructions"
+)  # what is wanted, not what it is about
 TURNS = ("turns", "pairs", "qa", "questions", "exchanges")
-COUNTS = ("count", "number", "how_many", "n")
+COUNTS = ("count", "number", "how_many", "wanted", "exchanges", "n")
 QUESTIONS = words("question query instruction prompt q")
 ANSWERS = words("answer response reply completion output chosen a")
 CLAIMS = (*sorted(ANSWERS), "claim", "statement", "summary", "fact")
-WHYS = words("why reason reasons reasoning rationale explanation justification notes feedback thoughts")
+WHYS = words("why reason reasons reasoning rationale explanation justification notes feedback")
+THOUGHTS = words("thinking thought thoughts")
 SUMMARIES = words("summary abstract overview gist")
 TITLES = words("title heading headline topic subject")
 TERMS = words("term terms keyword keywords tag tags topics features traits entities name names")
 LABELS = words("label class category kind genre")
+VERSES = words("poem verse verses lyrics song")
+REWRITES = words(
+    """article dialogue essay generic original paraphrase plain rendering restatement restated rewrite
+    rewritten story variation version"""
+)
 WRONG = words("rejected distractor wrong_answer incorrect")
 NEGATIVE = words(
     """bad broken contradicts drop duplicate harmful refuse reject rejected skip spam toxic unsafe unsupported
