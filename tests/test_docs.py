@@ -198,7 +198,7 @@ def test_the_page_of_commands_is_renewed() -> None:
     text = (HOUSE / "docs/commands.md").read_text(encoding="utf-8")
     assert manual.renewed(text, _manual.makers()) == text, "run python -m engine.commands._manual"
     for verb in VERBS:
-        said = re.search(rf"^## {verb}\n\n(.+)\n\n<!-- generated: {verb} -->", text, re.M)
+        said = re.search(rf"^## {verb}\n\n((?:.+\n)+)\n<!-- generated: {verb} -->", text, re.M)
         assert said, f"docs/commands.md says nothing on when to use `{verb}`"
 
 
