@@ -168,5 +168,16 @@ def _said(clause: Clause, value: Any) -> str | None:
     if value is True:
         return None
     if isinstance(value, Exception):
-        return f"`{clause.text}` cannot be worked out: {str(value).splitlines()[0]}"
-    return clause.otherwise or f"`{clause.text}` does not hold"
+        return not_worked_out(clause, value)
+    return clause.otherwise or does_not_hold(clause)
+
+
+def does_not_hold(clause: Clause) -> str:
+    """What is said of a clause that is false or unknown, where its author says nothing."""
+    return f"`{clause.text}` does not hold"
+
+
+def not_worked_out(clause: Clause, error: Exception) -> str:
+    """What is said of a clause that DuckDB gives up on, over some row."""
+    told = {"let": f"let {clause.name}", "where": f"where {clause.text}"}.get(clause.word, clause.text)
+    return f"`{told}` cannot be worked out: {str(error).splitlines()[0]}"

@@ -15,7 +15,7 @@ from engine.models.base import Reply, Request
 from engine.runtime.calls import Down, Stopping, Unpaid
 from engine.runtime.channel import Channel
 from engine.runtime.context import NodeContext
-from engine.runtime.gates import held
+from engine.runtime.gates import does_not_hold, held, not_worked_out
 from engine.runtime.station import Result, Station
 from engine.store.keys import fingerprint
 from engine.store.records import PastRow
@@ -186,19 +186,20 @@ class RowStation(Station):
         self.engine.heed()
         if self.passing:
             rows = [Row(row.id, row.rev, row.columns, self.all_ids(row)) for row in rows]
-        passed: list[tuple[Row, dict[str, Any], str | None]] = []
-        skipped: list[tuple[Row, dict[str, Any], str | None]] = []
-        for row, lets, reason in await self.gated(rows):
-            out = reason or self.not_sampled(row, chosen)
-            (skipped if out else passed).append((row, lets, out))
-        for row, _, reason in skipped:
-            await self.finish(row, Outcome([Made({}, "skipped", reason)]), None)
-        keys = {row.id: self.row_key(row, lets) for row, lets, _ in passed}
+        passed: list[tuple[Row, dict[str, Any]]] = []
+        for row, lets, out in await self.gated(rows):
+            if out is None and (reason := self.not_sampled(row, chosen)) is not None:
+                out = Made({}, "skipped", reason)
+            if out is None:
+                passed.append((row, lets))
+            else:
+                await self.finish(row, Outcome([out]), None)
+        keys = {row.id: self.row_key(row, lets) for row, lets in passed}
         known: Mapping[bytes, Sequence[PastRow]] = {}
         if self.had_rows and passed:
             known = await asyncio.to_thread(self.store.outcomes, self.node.name, list(set(keys.values())))
         loop = asyncio.get_running_loop()
-        for row, lets, _ in passed:
+        for row, lets in passed:
             key = keys[row.id]
             if key in known:
                 await self.finish(row, remembered(known[key]), key, worked=False)
@@ -216,27 +217,33 @@ class RowStation(Station):
         """A row's ids, under the names of skipped nodes too that it has passed."""
         return row.ids | {name: row.ids[real] for name, real in self.passing.items() if real in row.ids}
 
-    async def gated(self, rows: Sequence[Row]) -> list[tuple[Row, dict[str, Any], str | None]]:
-        """For each row its `let`s, and which `where` it fails."""
+    async def gated(self, rows: Sequence[Row]) -> list[tuple[Row, dict[str, Any], Made | None]]:
+        """For each row its `let`s, and what it comes to where it is not sent.
+
+        A row that a `where` leaves out is skipped; one over which a clause cannot be worked out has failed.
+        """
         if not self.wheres and not self.lets_at_work:
             return [(row, {}, None) for row in rows]
         lets: list[dict[str, Any]] = [{} for _ in rows]
-        for clause in self.lets_at_work:  # in order: a `let` may read those before it
-            needed = {
-                name: self.types_before[name] for name in sorted(clause.reads) if name in self.types_before
-            }
-            seen = [{**row.columns, **own} for row, own in zip(rows, lets, strict=True)]
-            values = await self.engine.gates.values([clause.sql], seen, needed)
-            for own, (value,) in zip(lets, values, strict=True):
-                if isinstance(value, Exception):
-                    raise KindError(f"`let {clause.name}` cannot be worked out: {value}")
-                own[str(clause.name)] = value
-        seen = [{**row.columns, **own} for row, own in zip(rows, lets, strict=True)]
-        reasons = await held(self.engine.gates, self.wheres, seen, self.types_before)
-        return [
-            (row, own, next((text for text in said if text), None))
-            for row, own, said in zip(rows, lets, reasons, strict=True)
-        ]
+        out: list[Made | None] = [None for _ in rows]
+        groups = [*([clause] for clause in self.lets_at_work), *([self.wheres] if self.wheres else [])]
+        for clauses in groups:  # in order: a `let` may read those before it
+            named = sorted({name for clause in clauses for name in clause.reads})
+            needed = {name: self.types_before[name] for name in named if name in self.types_before}
+            left = [place for place, made in enumerate(out) if made is None]
+            seen = [{**rows[place].columns, **lets[place]} for place in left]
+            found = await self.engine.gates.values([clause.sql for clause in clauses], seen, needed)
+            for place, values in zip(left, found, strict=True):
+                for clause, value in zip(clauses, values, strict=True):
+                    if isinstance(value, Exception):
+                        out[place] = Made({}, "failed", not_worked_out(clause, value))
+                    elif clause.word == "let":
+                        lets[place][str(clause.name)] = value
+                    elif value is not True:
+                        out[place] = Made({}, "skipped", clause.otherwise or does_not_hold(clause))
+                    if out[place] is not None:
+                        break
+        return list(zip(rows, lets, out, strict=True))
 
     def not_sampled(self, row: Row, chosen: set[bytes] | None) -> str | None:
         share = getattr(self.node.settings, "sample", None)
