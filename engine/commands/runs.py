@@ -9,7 +9,9 @@ import typer
 
 from engine.commands._options import STORE, Debug, Json, StoredGraph, StorePath
 
-Count = Annotated[int, typer.Option("-n", "--count", metavar="N", min=1, help="How many.")]
+Count = Annotated[
+    int, typer.Option("-n", "--count", metavar="N", min=1, help="How many runs, the latest first.")
+]
 
 
 def runs(

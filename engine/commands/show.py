@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Rejected = Annotated[bool, typer.Option("--rejected", help="The rows that a gate set aside, and why.")]
 Failed = Annotated[bool, typer.Option("--failed", help="The rows that came to nothing, and why.")]
 Calls = Annotated[bool, typer.Option("--calls", help="The last calls: prompt as sent, reply, tokens, cost.")]
-Count = Annotated[int, typer.Option("-n", "--count", metavar="N", min=1, help="How many.")]
+Count = Annotated[int, typer.Option("-n", "--count", metavar="N", min=1, help="How many rows or calls.")]
 Full = Annotated[bool, typer.Option("--full", help="Cut no text.")]
 All = Annotated[bool, typer.Option("--all", help="All columns, not only those that the node adds.")]
 

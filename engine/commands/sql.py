@@ -21,7 +21,7 @@ Query = Annotated[
     str | None,
     typer.Argument(metavar="[QUERY]", help="DuckDB's SQL; without it a shell, or what is piped in."),
 ]
-Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets and scripts.")]
 Rows = Annotated[int, typer.Option("-n", "--rows", metavar="N", min=1, help="Rows of a printed table.")]
 
 HISTORY_LINES = 2000

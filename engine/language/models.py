@@ -82,11 +82,15 @@ class ModelSettings(BaseModel):
         "prompt, if absent.",
     )
     temperature: float | None = Field(None, ge=0, description="Randomness of the reply.")
-    top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling.")
+    top_p: float | None = Field(
+        None, gt=0, le=1, description="Nucleus sampling: the likeliest tokens that make up this share."
+    )
     top_k: int | None = Field(
         None, ge=1, description="Only the likeliest so many tokens; not every endpoint."
     )
-    max_tokens: int | None = Field(None, ge=1, description="The longest reply.")
+    max_tokens: int | None = Field(
+        None, ge=1, description="The longest reply, in tokens; one that is cut there has failed."
+    )
     seed: int | None = Field(None, description="Of the endpoint's draw, where it has one.")
     stop: str | list[str] | None = Field(None, description="A text, or several, where a reply ends.")
     presence_penalty: float | None = Field(
