@@ -85,8 +85,9 @@ def test_grammar(construct: str) -> None:
     where = "docs/language.md, docs/clauses.md or docs/expressions.md"
     text = explained().get(construct, "")
     assert words(text) >= 8, (
-        f"the manual says nothing of `{construct}` in grammar/atk.lark: write `<!-- grammar: {construct} -->` "
-        f"on the line before a paragraph (8 words or more) that says what it means, in {where}"
+        f"the manual says nothing of `{construct}` in grammar/atk.lark: write "
+        f"`<!-- grammar: {construct} -->` on the line before a paragraph (8 words or more) that says what "
+        f"it means, in {where}"
     )
     assert construct in shown(), (
         f"no example shows `{construct}` of grammar/atk.lark: use it in an ```atk block of {where}"
@@ -136,10 +137,10 @@ def clause_words() -> list[str]:
 def test_clauses(word: str) -> None:
     text = section(DOCS / "clauses.md", word) or ""
     assert words(text) >= 25, (
-        f"docs/clauses.md says too little of `{word}`: write a section `## {word}` (25 words or more): when it is "
-        "worked out, over what, what happens to what does not pass, and what null does"
+        f"docs/clauses.md says too little of `{word}`: write a section `## {word}` (25 words or more): "
+        "when it is worked out, over what, what happens to what does not pass, and what null does"
     )
-    assert re.search(r"\bnull\b", text), f"say in `## {word}` of docs/clauses.md what it does with null"
+    assert re.search(r"\bnull\b", text, re.I), f"say in `## {word}` of docs/clauses.md what it does with null"
     table = (DOCS / "language.md").read_text(encoding="utf-8")
     assert re.search(rf"^\| `{word} ", table, re.M), (
         f"the table under `## Gates` in docs/language.md has no row for `{word}`"
@@ -229,7 +230,8 @@ def test_commands(name: str) -> None:
     )
     text = (section(DOCS / "commands.md", name) or "").partition("<!-- generated")[0]
     assert words(text) >= 6, (
-        f"docs/commands.md says too little of `atk {name}`: write above `<!-- generated: {name} -->` when to use it"
+        f"docs/commands.md says too little of `atk {name}`: write when to use it, above "
+        f"`<!-- generated: {name} -->`"
     )
     short = [one.name for one in command.params if words(one.help or "") < 3]
     assert short == [], f"the help of these arguments and options of `atk {name}` is too short: {short}"
@@ -243,8 +245,8 @@ def test_errors(code: str) -> None:
     entry = CODES[code]
     prose = "\n".join(line for line in entry.text.splitlines() if not line.startswith("    "))
     assert words(prose) >= 7, (
-        f"{code} is hardly explained: write into the table of engine/language/explain.py what it means and how it "
-        "is mended, then run python -m engine.language.explain > docs/errors.md"
+        f"{code} is hardly explained: write into the table of engine/language/explain.py what it means and "
+        "how it is mended, then run python -m engine.language.explain > docs/errors.md"
     )
     assert section(DOCS / "errors.md", code), "run python -m engine.language.explain > docs/errors.md"
 
@@ -254,7 +256,7 @@ def test_rules(rule: Any) -> None:
     plain = FENCE.sub("", rule.page)
     for title, least in (("What it does", 4), ("Why is this bad?", 8)):
         found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", plain, re.M | re.S)
-        assert found and words(found[1]) >= least, (
+        assert words(found[1] if found else "") >= least, (
             f"the docstring of the rule {rule.name} says too little under `## {title}`; then run "
             "python -m engine.language.lint.page > docs/lint.md"
         )
