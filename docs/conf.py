@@ -54,7 +54,7 @@ class AtkLexer(RegexLexer):  # type: ignore[misc]
 
 
 PAGES = (
-    "quickstart tutorial language clauses expressions kinds/index models commands recipes/index testing store"
+    "quickstart tutorial language clauses expressions kinds/index models training commands recipes/index testing store"
     " costs projects python editors lint errors benchmarks decisions/index"
 ).split()
 

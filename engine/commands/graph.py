@@ -92,7 +92,11 @@ def narrowed(program: Program, select: list[str], path: Path) -> Program:
         store = opened.enter_context(Store.open(path, "read")) if asks_store else None
         found = chosen(program, registry(), store, select)
     nodes = {
-        name: replace(node, inputs=tuple(above for above in node.inputs if above in found))
+        name: replace(
+            node,
+            inputs=tuple(above for above in node.inputs if above in found),
+            waits=tuple(above for above in node.waits if above in found),
+        )
         for name, node in program.nodes.items()
         if name in found
     }

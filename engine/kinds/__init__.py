@@ -20,6 +20,7 @@ BUILT = {
     "chat": "Chat",
     "mix": "Mix",
     "emit": "Emit",
+    "train": "Train",
     "repeat": "Repeat",
 }
 

@@ -108,6 +108,18 @@ class Context(Protocol):
         """A line for the run's summary: something the author should know, not an error."""
         ...
 
+    def heed(self) -> None:
+        """Raise when the run winds down: for work that takes long."""
+        ...
+
+    def trained(self, name: str) -> Mapping[str, Any] | None:
+        """The row of a `train` node that this one waits for (`Node.waits`); None if there is none yet."""
+        ...
+
+    def measured(self, job: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what the training of a job has measured at some steps: rows of the table `metrics`."""
+        ...
+
 
 class RowContext(Context, Protocol):
     """What a row-wise kind may ask besides."""
@@ -238,6 +250,9 @@ class TableKind(Kind):
 
     def finish(self, context: Context) -> None:
         """What is done once the table is whole and meets its expectations. Runs in a thread."""
+
+    def foretell(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> None:
+        """In a plan, of a kind that is not pure: say what can be known before. Runs in a thread."""
 
 
 def read_from(context: Context) -> list[Path]:

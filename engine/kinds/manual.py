@@ -30,6 +30,7 @@ ROLES = {
     Role.FUNCTION: "function",
     Role.INPUT_PATH: "`path`",
     Role.OUTPUT_PATH: "`path`",
+    Role.START: "model",
     Role.ROW: "expression",
     Role.WHEN: "`bool`",
 }

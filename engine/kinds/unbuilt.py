@@ -55,10 +55,4 @@ class Retrieve(Unbuilt):
     name = "retrieve"
 
 
-class Train(Unbuilt):
-    """A model trained on a table."""
-
-    name = "train"
-
-
-KINDS: tuple[type[Unbuilt], ...] = (Vary, Embed, Retrieve, Train)
+KINDS: tuple[type[Unbuilt], ...] = (Vary, Embed, Retrieve)

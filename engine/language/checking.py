@@ -28,6 +28,7 @@ from engine.language.params import Params
 from engine.language.program import Program
 from engine.language.shaping import Shaping, Tools
 from engine.language.trial import called
+from engine.language.waiting import with_waits
 
 if TYPE_CHECKING:
     from engine.language.testing import Test
@@ -106,6 +107,7 @@ class Checking(Reporting):
         self.returns(expansion, top, shaping)
         self.file, self.expansion, self.top, self.linked = file, expansion, top, linked
         specs = models.specs()
+        shaping.nodes = with_waits(shaping.nodes, specs, self.report)
         wanted = self.wanted(linked)
         program = self.program = Program(
             name=path.stem,

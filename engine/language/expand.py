@@ -372,7 +372,7 @@ class Expansion(Reporting):
             found = self.from_file(home, first, rest, span)
             if found is not None:
                 return found
-        if dotted in ("calls", "runs"):
+        if dotted in ("calls", "metrics", "runs"):
             raise wrong(
                 "ATK103",
                 f"no table named `{dotted}`",

@@ -151,7 +151,7 @@ ATK118 a graph that does not give what it promises
 ATK119 not built yet
   The language has it and this version does not run it. Leave it out, or use another way.
 
-      train base from corpus { … }
+      vary questions from passages { … }
 ATK120 a query that cannot be read
   DuckDB's parser refuses the query. A query is one SELECT (or FROM …), written out as a text.
 
@@ -261,6 +261,11 @@ ATK171 `->` missing or out of place
 ATK172 not inside a graph
   `emit` and `train` write outside of the store and stand at the top level. Let the graph return
   its table.
+ATK175 nothing to train on
+  `train` takes tables with a column `text`, `messages` or `segments`. Of several inputs one at least is
+  seen whole; the others may have a `share` of what is seen in an epoch.
+
+      train knows from corpus, generic { method = "cpt", start = "base", share = { generic: 0.1 } }
 ATK180 a variable that is not set
   A model that is asked reads an environment variable that is empty or missing. Set it, give
   `env` a default, or ask another model: `-m large=default`.

@@ -36,6 +36,7 @@ class Role(Enum):
     FUNCTION = "a Python function, as `file.py:name`, beside the graph"
     INPUT_PATH = "a path that is read, looked for beside where the command runs, then beside the graph"
     OUTPUT_PATH = "a path that is written, beneath where the command runs or `--out`"
+    START = "a model's folder, its name at the hub, or a `train` node, which is then waited for"
     ROW = "an expression over a row; kept as a clause in `Node.expressions`"
     WHEN = "a constant; where it is false the node lets its rows pass untouched"
 

@@ -68,6 +68,7 @@ class Meanings:
     template: Template | None = None
     template_span: Span | None = None
     rows: dict[str, Clause] = field(default_factory=dict)
+    waits: list[str] = field(default_factory=list)
 
     def evaluate(self, setting: ast.Setting, role: Role | None) -> Any:
         """The value of a setting. Raises `Wrong`."""
@@ -82,6 +83,8 @@ class Meanings:
                 return self.model(setting.value)
             case Role.TEMPLATE:
                 return self.prompt(setting.value)
+            case Role.START:
+                return self.start(setting.value)
             case Role.QUERY:
                 if isinstance(setting.value, ast.String):
                     return setting.value.value
@@ -188,6 +191,18 @@ class Meanings:
         if not isinstance(name, str):
             return name
         return self.models.use(self.around.flat.home, name, written.span, not self.around.skipped)
+
+    def start(self, written: ast.Expression) -> Any:
+        """A folder or a name, as a text; or the flat name of a `train` node, noted in `waits`."""
+        name, home = ast.dotted(written), self.around.flat.home
+        if name is None or name in home.known:
+            return self.constant(written)
+        found = self.expansion.table(home, name, written.span)
+        if self.expansion.flat[found].kind.name != "train":
+            help = f'if a folder is meant, write "{name}"'
+            raise wrong("ATK103", f"`{name}` is no `train` node", written.span, help)
+        self.waits.append(found)
+        return found
 
     def prompt(self, written: ast.Expression) -> Any:
         name = self.constant(written)

@@ -13,7 +13,7 @@ from engine.language.expressions import Expressions, Known, Scope
 from engine.language.files import GraphFile, line_one
 from engine.language.given import Given, option
 from engine.language.instances import Instance
-from engine.language.models import Drafted, default, draft, spec
+from engine.language.models import Drafted, Trained, default, draft, spec
 from engine.language.params import Params
 from engine.language.program import ModelSpec
 
@@ -143,7 +143,17 @@ class ModelTable(Reporting):
             read = {part.name for one in values for part in ast.walk(one) if isinstance(part, ast.Name)}
             self.known[id(file)] = self.params.read_by_model(file, self.prefix(file), read)
         scope = Scope(known=self.known[id(file)], what="param")
-        return draft(declaration, base, self.given.environment, self.expressions, scope, self.report)
+        made = draft(declaration, base, self.given.environment, self.expressions, scope, self.report)
+        start = made.values.get("start")
+        if isinstance(start, Trained) and "start" in made.spans:
+            node = file.nodes.get(start) if file is self.main else None
+            if node is None or node.kind.dotted != "train":
+                help = suggestion(
+                    start, {one for one, found in self.main.nodes.items() if found.kind.dotted == "train"}
+                )
+                message = f"no `train` node named `{start}`"
+                made.pending.append(Diagnostic("ATK103", message, made.spans["start"], help))
+        return made
 
     def spec(self, key: str, tell: bool) -> ModelSpec | None:
         """The model behind a key, rebound where that was asked for."""

@@ -35,6 +35,12 @@ _SAMPLING = (
 )
 
 
+class Trained(str):
+    """The name of a `train` node, as it stands in `start = …`."""
+
+    __slots__ = ()
+
+
 class Secret(str):
     """The name of the environment variable that holds a key: what `secret("NAME")` gives."""
 
@@ -61,12 +67,14 @@ class ModelSettings(BaseModel):
     provider: Literal["openai", "transformers", "offline"] | None = Field(
         None,
         description="`openai` (any compatible endpoint; the default), `offline` (the stand-in) or "
-        "`transformers` (not built yet).",
+        "`transformers` (in this process; needs the extra `train`).",
     )
     base_url: str | None = Field(None, description="The endpoint, up to and with `/v1`.")
     api_key: Any = Field(None, description='Where the key is: `secret("NAME")`, an environment variable.')
     name: str | None = Field(None, description="What the endpoint calls the model.")
-    start: Any = Field(None, description="A folder or a `train` node, for `transformers` (not built yet).")
+    start: Any = Field(
+        None, description="For `transformers`: a folder, a name at the hub, or a `train` node of this graph."
+    )
     price: Price | None = Field(
         None, description="US dollars for a million tokens; `cached` where it differs. Free if absent."
     )
@@ -208,7 +216,11 @@ def draft(
         if setting.name.text == "api_key":
             return environment.key(setting.value)
         if setting.name.text == "start":
-            return setting.value.text
+            named = ast.dotted(setting.value)
+            return Trained(named) if named is not None and named not in scope.known else evaluated(setting)
+        return evaluated(setting)
+
+    def evaluated(setting: ast.Setting) -> Any:
         return expressions.constant(setting.value, scope, environment.special)
 
     block = declaration.block
@@ -272,19 +284,13 @@ def spec(drafted: Drafted, name: str, at: Span) -> ModelSpec:
     if drafted.broken:
         raise Wrong
     values = drafted.values
-    provider = values.get("provider") or "openai"
+    start = values.get("start")
+    provider = values.get("provider") or ("openai" if start is None else "transformers")
     span = drafted.span or at
     told = [replace(one, help=one.help.replace(NAMED, name)) if one.help else one for one in drafted.pending]
-    if provider == "transformers" or values.get("start") is not None:
-        place = drafted.spans.get("provider") or drafted.spans.get("start") or span
-        told.append(
-            Diagnostic(
-                "ATK119",
-                "models in this process are not built yet",
-                place,
-                "serve the model behind an OpenAI-compatible endpoint and name that",
-            )
-        )
+    local = provider == "transformers"
+    if local != (start is not None):
+        told.append(_start(drafted, span, local))
     elif provider == "openai":
         told += _lacking(drafted, span)
     if told:
@@ -294,9 +300,9 @@ def spec(drafted: Drafted, name: str, at: Span) -> ModelSpec:
     return ModelSpec(
         name=name,
         provider=provider,
-        model="offline" if offline else values["name"],
-        base_url=None if offline else values["base_url"].rstrip("/"),
-        secret=None if offline or values.get("api_key") is None else str(values["api_key"]),
+        model="offline" if offline else str(start) if local else values["name"],
+        base_url=None if offline or local else values["base_url"].rstrip("/"),
+        secret=None if offline or local or values.get("api_key") is None else str(values["api_key"]),
         sampling={key: values[key] for key in _SAMPLING if values.get(key) is not None},
         options=dict(values.get("options") or {}),
         price={} if offline else {key: value for key, value in price.items() if value is not None},
@@ -306,7 +312,20 @@ def spec(drafted: Drafted, name: str, at: Span) -> ModelSpec:
         rpm=values.get("rpm"),
         tpm=values.get("tpm"),
         span=drafted.span,
+        start=None if start is None or isinstance(start, Trained) else str(start),
+        trained=str(start) if isinstance(start, Trained) else None,
     )
+
+
+def _start(drafted: Drafted, span: Span, local: bool) -> Diagnostic:
+    """A model of this process without a `start`, or a `start` of a model that is elsewhere."""
+    place = drafted.spans.get("provider") or drafted.spans.get("start") or span
+    if local:
+        message = f"the model `{drafted.name}` needs `start`"
+        help = 'a folder, such as start = "out/models/knows", or a `train` node'
+        return Diagnostic("ATK181", message, place, help)
+    message = f"`start` is for models of this process, and `{drafted.name}` is not one"
+    return Diagnostic("ATK181", message, place, 'write provider = "transformers"')
 
 
 def _lacking(drafted: Drafted, span: Span) -> list[Diagnostic]:

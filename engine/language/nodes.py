@@ -148,6 +148,7 @@ class NodeCheck(Reporting):
             skipped=self.skipped,
             folder=self.home.file.folder,
             after=self.home.waits,
+            waits=tuple(main.waits),
         )
 
     # -- what goes in ------------------------------------------------------------------------

@@ -54,6 +54,8 @@ class ModelSpec:
     rpm: float | None
     tpm: float | None
     span: Span | None
+    start: str | None = None  # for "transformers": a folder or a name at the hub
+    trained: str | None = None  # or the `train` node that makes the model
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class Node:
     skipped: bool = False  # `when` is false: its rows pass through untouched
     folder: Path | None = None  # of the file that it is written in
     after: str | None = None  # in a round: the table of the round before, whose `until` may end it all
+    waits: tuple[str, ...] = ()  # `train` nodes whose model it starts from or asks: no input, but first
 
     @property
     def id_column(self) -> str:
@@ -159,7 +162,8 @@ class Program:
 
         dag: nx.DiGraph[str] = networkx.DiGraph()
         dag.add_nodes_from((name, {"kind": node.kind}) for name, node in self.nodes.items())
-        dag.add_edges_from((source, name) for name, node in self.nodes.items() for source in node.inputs)
+        for name, node in self.nodes.items():
+            dag.add_edges_from((source, name) for source in (*node.inputs, *node.waits))
         return dag
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,18 @@ class NodeContext:
     def wrote(self, path: Path, rows: int) -> None:
         """Tell the run of a file that was written."""
         self.station.wrote(path, rows)
+
+    def heed(self) -> None:
+        """Raise when the run winds down."""
+        self.engine.heed()
+
+    def trained(self, name: str) -> Mapping[str, Any] | None:
+        """The row of a `train` node that this one waits for; None in a plan that would yet train it."""
+        return self.engine.trained(name)
+
+    def measured(self, job: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what a training has measured, in the table `metrics`."""
+        self.engine.store.measure(self.node.name, job, rows)
 
     def say(self, text: str) -> None:
         """Tell the author something."""

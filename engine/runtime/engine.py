@@ -27,8 +27,8 @@ from engine.runtime.rounds import Rounds
 from engine.runtime.rows import RowStation, window_of
 from engine.runtime.sources import SourceStation
 from engine.runtime.standing import StandingStation
-from engine.runtime.statics import contents_of, models_of, parts_of
-from engine.runtime.station import Station
+from engine.runtime.statics import contents_of, located, models_of, parts_of
+from engine.runtime.station import ENDED, Station
 from engine.runtime.tables import TableStation
 from engine.store.records import TableSpec
 from engine.store.schema import quote
@@ -123,18 +123,21 @@ class Engine:
                 continue
             station = self.stations[node.name] = self.station(node)
             station.upstream = [self.stations[name] for name in dict.fromkeys(map(self.behind, node.inputs))]
-            station.depth = 1 + max((one.depth for one in station.upstream), default=0)
-            if isinstance(station, RowStation) and node.after in (None, station.upstream[0].node.after):
+            station.awaited = [self.stations[name] for name in node.waits if name in self.stations]
+            before = [*station.upstream, *station.awaited]
+            station.depth = 1 + max((one.depth for one in before), default=0)
+            flows = node.after is None or (station.upstream and node.after == station.upstream[0].node.after)
+            if isinstance(station, RowStation) and flows and not station.awaited:
                 station.upstream[0].downstream.append(station.inbox)
             elif isinstance(station, RowStation):
-                station.inbox.close()  # a later round begins with what stands then
+                station.inbox.close()  # it begins with what stands then: a later round, or a model trained
         for station in self.stations.values():
             if isinstance(station, GroupStation):
                 self.watch(station)
 
     def station(self, node: Node) -> Station:
         kind = self.kinds[node.kind].working(node)
-        parts = parts_of(self.program, node, kind)
+        parts = self.parts(node, kind)
         if node.name in self.read:
             return StandingStation(self, node, kind, parts)
         match kind.flow:
@@ -149,6 +152,17 @@ class Engine:
                 return GroupStation(self, node, kind, parts)
             case "table":
                 return TableStation(self, node, kind, parts)
+
+    def parts(self, node: Node, kind: Kind) -> dict[str, str]:
+        """What decides a node's rows, part by part; a model that is yet to be trained is not in it."""
+        return parts_of(self.program, node, kind, self.trained)
+
+    def trained(self, name: str) -> Mapping[str, Any] | None:
+        """The row of a `train` node of this graph, once its model is there. Blocking."""
+        station = self.stations.get(name)
+        if station is None or station.result not in ENDED or station.estimated:
+            return None
+        return next((row.columns for row in self.rows_of(name)), None)
 
     def watch(self, group: GroupStation) -> None:
         """Let a gather close its groups early where only row-wise nodes lie before it."""
@@ -185,13 +199,18 @@ class Engine:
                     and one.changed_run <= (station.state.complete_run if station.state else 0)
                     for one in station.upstream
                 )
-            if station.node.after is not None:
+            if station.node.after is not None or station.awaited:
                 station.stable = False
 
     def open_model(self, name: str) -> Any:
         from engine.models import open_model
 
-        return open_model(self.program.models[name], os.environ, self.endpoints)
+        spec = self.program.models[name]
+        if spec.provider == "transformers":
+            made = self.trained(spec.trained) if spec.trained else None
+            folders = [self.options.root, self.program.path.parent]
+            spec = located(spec, folders, str(made["folder"]) if made else None)
+        return open_model(spec, os.environ, self.endpoints)
 
     def types_in_scope(self, station: Station) -> tuple[dict[str, str], dict[str, str]]:
         """Columns of a row-wise node's input with its `let`s, and the same under what it adds."""
@@ -295,7 +314,9 @@ class Engine:
             if node.skipped or state is None or "parts" not in state.info:
                 continue
             nodes[name] = state.info["parts"]
-            contents.update(contents_of(self.program, node, self.kinds[node.kind].working(node)))
+            contents.update(
+                contents_of(self.program, node, self.kinds[node.kind].working(node), self.trained)
+            )
         wanted = {mark for parts in nodes.values() for mark in parts.values()}
         self.store.save_snapshot(
             self.run_number, nodes, {mark: contents[mark] for mark in wanted & contents.keys()}

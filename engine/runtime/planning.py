@@ -16,7 +16,7 @@ from engine.kinds.limit import LimitSettings
 from engine.kinds.prompt import is_many, row_record
 from engine.language.types import Many, Optional, Record, Type
 from engine.runtime.engine import Engine, model_notes
-from engine.runtime.events import NodePlan, Plan
+from engine.runtime.events import NodePlan, Note, Plan
 from engine.runtime.groups import GroupStation
 from engine.runtime.reasons import reasons
 from engine.runtime.rows import RowStation
@@ -41,8 +41,13 @@ def made_plan(engine: Engine) -> Plan:
         guesses.coming[name] = guesses.leaving[name] = 0.0
     nodes = [guesses.line(engine.stations[name]) for name in engine.progress]
     left = sum(not node.skipped for node in engine.program.nodes.values()) - len(nodes)
-    notes = (*model_notes(engine.program, engine.kinds), *(note.text for note in engine.notes))
+    notes = (*model_notes(engine.program, engine.kinds), *map(said, engine.notes))
     return Plan(engine.program.name, tuple(nodes), notes, left)
+
+
+def said(note: Note) -> str:
+    """A note, with the node that it is about."""
+    return f"{note.node}: {note.text}" if note.node else note.text
 
 
 class Guesses:

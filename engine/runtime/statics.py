@@ -6,8 +6,10 @@ so that renaming a node or correcting a price costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,17 +25,23 @@ if TYPE_CHECKING:
 ENGINE = 1  # raised when the engine itself begins to make other rows of the same parts
 
 
-def parts_of(program: Program, node: Node, kind: Kind) -> dict[str, str]:
+Trained = Callable[[str], Mapping[str, Any] | None]
+"""From the name of a `train` node to its row; None while there is no model yet."""
+
+
+def parts_of(program: Program, node: Node, kind: Kind, trained: Trained | None = None) -> dict[str, str]:
     """What decides the rows of a node, part by part: a name people know, and a fingerprint of it."""
-    return {name: mark for name, (mark, _) in _parts(program, node, kind).items()}
+    return {name: mark for name, (mark, _) in _parts(program, node, kind, trained).items()}
 
 
-def contents_of(program: Program, node: Node, kind: Kind) -> dict[str, Any]:
+def contents_of(program: Program, node: Node, kind: Kind, trained: Trained | None = None) -> dict[str, Any]:
     """What is behind the fingerprints of `parts_of`, JSON-able, without logins: to tell of changes."""
-    return {mark: content() for mark, content in _parts(program, node, kind).values()}
+    return {mark: content() for mark, content in _parts(program, node, kind, trained).values()}
 
 
-def _parts(program: Program, node: Node, kind: Kind) -> dict[str, tuple[str, Callable[[], Any]]]:
+def _parts(
+    program: Program, node: Node, kind: Kind, trained: Trained | None
+) -> dict[str, tuple[str, Callable[[], Any]]]:
     """By part: its fingerprint, and what gives its content."""
     parts: dict[str, tuple[str, Callable[[], Any]]] = {}
 
@@ -51,7 +59,17 @@ def _parts(program: Program, node: Node, kind: Kind) -> dict[str, tuple[str, Cal
     for name in models_of(node, kind):
         identity = model_identity(program.models[name])
         add(f"model {name}", identity, identity | {"base_url": _without_login(identity["base_url"])})
+    for name in node.waits:
+        made = trained(name) if trained is not None else None
+        add("trained model", [parts.get("trained model"), made["weights"] if made else None])
     return parts
+
+
+def located(spec: ModelSpec, folders: Iterable[Path], made: str | None) -> ModelSpec:
+    """A model of this process with its folder: that which a `train` node made, or one that lies there."""
+    start = made or spec.start or ""
+    found = next((folder / start for folder in folders if start and (folder / start).exists()), None)
+    return replace(spec, start=str(found) if found else start or None)
 
 
 def _text(template: Template) -> str:

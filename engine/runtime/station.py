@@ -42,6 +42,7 @@ class Station:
         self.keeps = kind.keeping(node.settings)
         self.progress = NodeProgress(node.name, node.kind)
         self.upstream: list[Station] = []
+        self.awaited: list[Station] = []  # whose models it asks or starts from; it reads none of their rows
         self.downstream: list[Channel] = []
         self.depth = 0
         self.state: NodeState | None = engine.store.state(node.name)
@@ -80,6 +81,7 @@ class Station:
                 station.result in ENDED and not station.estimated and station.changed_run <= done
                 for station in self.upstream
             )
+            and not any(station.estimated for station in self.awaited)  # else what it made is in `static`
             and self.inputs_are_the_same()
         )
 
@@ -97,7 +99,7 @@ class Station:
         """Work, and tell how it ended; a fault of one node never takes the others' rows with it."""
         try:
             with collecting.seldom():
-                self.result = await (self.pass_over() if await self.passed_over() else self.work())
+                self.result = await (self.pass_over() if await self.passed_over() else self.work_after())
         except Stopping as stop:
             if self.result is None:
                 self.end("stopped", str(stop))
@@ -117,6 +119,18 @@ class Station:
                 channel.close()
             self.finished.set()
             self.engine.changed(self.progress)
+
+    async def work_after(self) -> Result:
+        """Work, once the models that it waits for are there: they are part of what decides its rows."""
+        for station in self.awaited:
+            await station.finished.wait()
+            if station.result not in ENDED:
+                self.progress.reason = f"`{station.node.name}` did not finish"
+                raise Stopping(self.progress.reason)
+        if self.awaited:
+            self.parts = await asyncio.to_thread(self.engine.parts, self.node, self.kind)
+            self.static = static_of(self.parts)
+        return await self.work()
 
     async def work(self) -> Result:
         raise NotImplementedError

@@ -24,13 +24,15 @@ class TableStation(Station):
         if self.unchanged() and self.files_stand():
             return await self.skip()
         self.engine.heed()
+        inputs = [functools.partial(self.engine.rows_of, name) for name in self.node.inputs]
         if self.engine.dry and (self.estimated or not kind.pure):
+            if not self.estimated and not any(station.estimated for station in self.awaited):
+                await asyncio.to_thread(kind.foretell, context, inputs)
             self.estimated = True
             await self.count()  # what stands, for the estimate
             return "done"
         self.begin()
         await self.store.flush()
-        inputs = [functools.partial(self.engine.rows_of, name) for name in self.node.inputs]
         made = await asyncio.to_thread(kind.work, context, inputs)
         await publish(self, made)
         return await self.complete()

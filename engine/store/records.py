@@ -15,7 +15,7 @@ from engine.store.errors import StoreError
 Status = Literal["ok", "rejected", "failed", "skipped", "empty"]
 
 # Views that every graph shows beside its tables, and schemas that stand beside `main`.
-RESERVED_TABLES = frozenset({"calls", "runs"})
+RESERVED_TABLES = frozenset({"calls", "metrics", "runs"})
 RESERVED_SCHEMAS = frozenset(
     {"main", "rejected", "failed", "store", "memory", "temp", "system", "information_schema", "pg_catalog"}
 )

@@ -45,6 +45,22 @@ CALL_COLUMNS = {
     "key": "UUID",
 }
 
+METRIC_COLUMNS = {
+    "run": "INTEGER",
+    "graph": "VARCHAR",
+    "node": "VARCHAR",
+    "job": "VARCHAR",  # a training: it may go on over several runs
+    "step": "BIGINT",
+    "epoch": "DOUBLE",
+    "loss": "DOUBLE",
+    "eval_loss": "DOUBLE",
+    "learning_rate": "DOUBLE",
+    "grad_norm": "DOUBLE",
+    "seconds": "DOUBLE",  # since the trainer began to train
+    "more": "JSON",  # whatever else it said
+    "measured_at": "TIMESTAMP",
+}
+
 
 def quote(name: str) -> str:
     """A name as an SQL identifier."""
@@ -91,7 +107,13 @@ def _snapshots(connection: DuckDBPyConnection) -> None:
     )
 
 
-MIGRATIONS: list[Callable[[DuckDBPyConnection], None]] = [_first, _snapshots]
+def _metrics(connection: DuckDBPyConnection) -> None:
+    """What trainings measured, step by step."""
+    columns = ", ".join(f"{quote(name)} {kind}" for name, kind in METRIC_COLUMNS.items())
+    connection.execute(f"CREATE TABLE {SCHEMA}.metrics ({columns})")
+
+
+MIGRATIONS: list[Callable[[DuckDBPyConnection], None]] = [_first, _snapshots, _metrics]
 
 
 def version(connection: DuckDBPyConnection) -> int:

@@ -31,7 +31,7 @@ from engine.store.records import (
     Stored,
     TableSpec,
 )
-from engine.store.schema import CATALOG, SCHEMA, quote, table_name
+from engine.store.schema import CATALOG, METRIC_COLUMNS, SCHEMA, quote, table_name
 from engine.store.server import Server
 from engine.store.writer import BRIEF, WINDOW, Log, Replace, Work, Writer
 
@@ -373,6 +373,12 @@ class Store(Reads):
         if self.mode == "write":
             self._writer.put(Log(calls, self._run))
 
+    def measure(self, node: str, job: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what a training measured at some steps; a step that was measured before is replaced."""
+        graph, run = self.description.graph, self._run
+        if self.mode == "write" and rows:
+            self._writer.put(Work(lambda c: _write_metrics(c, run, graph, node, job, rows)))
+
     async def ready(self) -> None:
         """Wait while the queue of changes is long: call it before making more."""
         await self._writer.ready()
@@ -477,6 +483,31 @@ def _write_state(connection: DuckDBPyConnection, graph: str, node: str, state: N
         f"INSERT INTO {SCHEMA}.states SELECT ?, ?, ?::BLOB::UUID, ?, ?, ?, ?",
         [graph, node, state.static, state.complete, state.complete_run, state.changed_run, info],
     )
+
+
+def _write_metrics(
+    connection: DuckDBPyConnection,
+    run: int,
+    graph: str,
+    node: str,
+    job: str,
+    rows: Sequence[Mapping[str, Any]],
+) -> None:
+    """Few rows, seldom: no need of Arrow."""
+    own = [
+        name for name in METRIC_COLUMNS if name not in ("run", "graph", "node", "job", "more", "measured_at")
+    ]
+    for row in rows:
+        more = {name: value for name, value in row.items() if name not in own}
+        values = [run, graph, node, job, *(row.get(name) for name in own), json.dumps(more), _now()]
+        kind = "eval_loss" if "eval_loss" in row else "loss"
+        connection.execute(
+            f"DELETE FROM {SCHEMA}.metrics WHERE graph = ? AND node = ? AND job = ? AND step = ?"
+            f" AND {quote(kind)} IS NOT NULL",
+            [graph, node, job, row.get("step")],
+        )
+        marks = ", ".join("?" * len(values))
+        connection.execute(f"INSERT INTO {SCHEMA}.metrics VALUES ({marks})", values)
 
 
 def _make_folder(folder: Path) -> None:

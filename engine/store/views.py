@@ -23,7 +23,7 @@ from engine.store.records import (
     TableSpec,
     id_column,
 )
-from engine.store.schema import CALL_COLUMNS, SCHEMA, quote, table_name
+from engine.store.schema import CALL_COLUMNS, METRIC_COLUMNS, SCHEMA, quote, table_name
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -164,6 +164,7 @@ def _statements(description: Description, locate: Locate) -> Iterator[tuple[str,
 def general() -> Iterator[tuple[str, str, str]]:
     """Views that do not depend on a graph."""
     yield "main", "calls", f"SELECT {', '.join(map(quote, CALL_COLUMNS))} FROM {SCHEMA}.calls"
+    yield "main", "metrics", f"SELECT {', '.join(map(quote, METRIC_COLUMNS))} FROM {SCHEMA}.metrics"
     yield "main", "runs", f"SELECT {', '.join(RUN_COLUMNS)} FROM {SCHEMA}.runs ORDER BY run"
 
 

@@ -39,7 +39,7 @@ def edges(program: Program) -> list[tuple[str, str]]:
     return [
         (start, node.name)
         for node in program.nodes.values()
-        for start in dict.fromkeys(node.inputs)
+        for start in dict.fromkeys((*node.inputs, *node.waits))
         if start in program.nodes
     ]
 

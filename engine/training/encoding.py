@@ -1,0 +1,100 @@
+"""Rows to tokens and labels: exactly what a model is trained on, before it is.
+
+A label is the token where it is learnt and `UNTRAINED` where it is only read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from engine.training.tokenizer import Tokenizer
+
+UNTRAINED = -100
+Loss = Literal["assistant", "all", "marked"]
+
+
+@dataclass(slots=True)
+class Example:
+    """One piece that is trained on. `cut` counts tokens of its row that no example holds."""
+
+    tokens: list[int]
+    labels: list[int]
+    cut: int = 0
+
+    @property
+    def trained(self) -> int:
+        """How many tokens are learnt. The first of a sequence never is: nothing stands before it."""
+        return sum(label != UNTRAINED for label in self.labels[1:])
+
+
+def of_text(tokenizer: Tokenizer, text: str, length: int) -> Iterator[Example]:
+    """A text, learnt whole, with its end; in pieces where it is longer than `length` tokens."""
+    tokens, _ = tokenizer.encode(text)
+    tokens = [*tokenizer.begin(), *tokens]
+    if tokenizer.end is not None and tokens[-1:] != [tokenizer.end]:
+        tokens.append(tokenizer.end)
+    for start in range(0, len(tokens), length):
+        piece = tokens[start : start + length]
+        yield Example(piece, list(piece))
+
+
+def of_messages(
+    tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]], loss: Loss, length: int
+) -> Example:
+    """A conversation; what is learnt of it is the assistant's, all, or what `train` marks.
+
+    Raises `NoTemplate`.
+    """
+    if loss == "all":
+        text = tokenizer.chat.render(messages).rstrip()
+        return _spans(tokenizer, text, [(0, len(text))], length)
+    text, parts = tokenizer.chat.parts(messages)
+    stop = tokenizer.stop()
+    spans: list[tuple[int, int]] = []
+    for message, part in zip(messages, parts, strict=True):
+        learnt = message["role"] == "assistant" if loss == "assistant" else bool(message.get("train"))
+        if learnt:
+            spans.append((part.said, _end(text, part.said, part.end, stop[0] if stop else None)))
+    last = max((end for _, end in spans), default=len(text))
+    return _spans(tokenizer, text[: max(last, len(text.rstrip()))], spans, length)
+
+
+def of_segments(tokenizer: Tokenizer, segments: Sequence[Mapping[str, Any]], length: int) -> Example:
+    """Pieces of a text, each learnt or not; the text's end is learnt with its last piece."""
+    text, spans = "", []
+    for segment in segments:
+        start, text = len(text), text + str(segment["text"])
+        if segment["train"]:
+            spans.append((start, len(text)))
+    example = _spans(tokenizer, text, spans, length)
+    end = tokenizer.end
+    if spans and spans[-1][1] == len(text) and end is not None and example.tokens[-1:] != [end]:
+        if len(example.tokens) < length:
+            example.tokens.append(end)
+            example.labels.append(end)
+        else:
+            example.cut += 1
+    return example
+
+
+def _end(text: str, start: int, end: int, stop: str | None) -> int:
+    """Where what is learnt of a message ends: with the mark that ends the turn, without what follows it."""
+    at = -1 if stop is None else text.rfind(stop, start, end)
+    return end if at < 0 or text[at + len(stop or "") : end].strip() else at + len(stop or "")
+
+
+def _spans(tokenizer: Tokenizer, text: str, spans: Sequence[tuple[int, int]], length: int) -> Example:
+    """The tokens of a text; those that begin within a span are learnt."""
+    found, places = tokenizer.encode(text)
+    begin = tokenizer.begin()
+    tokens = found if found[: len(begin)] == begin else [*begin, *found]
+    labels = [UNTRAINED] * (len(tokens) - len(found))
+    waiting = iter(spans)
+    start, end = next(waiting, (len(text), len(text)))
+    for token, (at, _) in zip(found, places, strict=True):
+        while at >= end and start < len(text):
+            start, end = next(waiting, (len(text), len(text)))
+        labels.append(token if start <= at < end else UNTRAINED)
+    return Example(tokens[:length], labels[:length], max(len(tokens) - length, 0))

@@ -1,0 +1,402 @@
+"""Nodes that train: what is trained, remembered and told; and what becomes of a trainer that dies.
+
+Most of it is seen with a trainer that only pretends. The real one is slow to start, so that what
+needs it is done in few tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.training import running
+from tests.project import Project
+from tests.tiny import tiny_model, tiny_tokenizer
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = "Alma Borka Celdo Dunar Esto Farin Golma Hesta Ilmo Jarba Kolda Lemna".split()
+DOCS = [f"The tower of {name} was built in {1800 + at} by the guild." for at, name in enumerate(NAMES)]
+GRAPH = """
+param rate: float = 0.003
+source docs -> {{ text: str }}[] {{ path = "docs.jsonl" }}
+source talks -> {{ question: str, answer: str }}[] {{ path = "talks.jsonl" }}
+chat conversations from talks {{ system = "Be brief." }}
+train knows from docs {{
+  method = "cpt"
+  start = "base"
+  epochs = 2
+  batch = 4
+  learning_rate = rate
+  {knows}
+}}
+{more}
+"""
+EXPERT = """
+train expert from conversations, docs {
+  method = "sft"
+  start = knows
+  epochs = 2
+  batch = 4
+  share = { docs: 0.2 }
+}
+"""
+
+PRETENDER = """\
+#!{python}
+import json, os, sys, time
+from pathlib import Path
+if sys.argv[1] == "-c":
+    print(json.dumps(dict.fromkeys({packages!r}, "1") | {{"python": "3"}}))
+    sys.exit()
+{does}
+Path("model").mkdir(exist_ok=True)
+Path("model/config.json").write_text("{{}}")
+for name in ("tokenizer.json", "tokenizer_config.json"):
+    Path("model", name).write_text(Path(json.loads(Path("job.json").read_text())["start"], name).read_text())
+Path("model/model.safetensors").write_text(Path("job.json").read_text())
+print(json.dumps({{"step": 1, "epoch": 1, "loss": 0.5, "odd": 7}}), file=open("metrics.jsonl", "a"))
+Path("done.json").write_text('{{"steps": 6, "loss": 0.5, "seconds": 1.0}}')
+"""
+
+
+class Training(Project):
+    """A project with something to train on, and a base without weights."""
+
+    def __init__(self, root: Path, monkeypatch: Any):
+        super().__init__(root, monkeypatch)
+        self.write("docs.jsonl", "".join(json.dumps({"text": text}) + "\n" for text in DOCS))
+        talks = [
+            {
+                "question": f"When was the tower of {name} built?",
+                "answer": f"{name} was built in {1800 + at}.",
+            }
+            for at, name in enumerate(NAMES)
+        ]
+        self.write("talks.jsonl", "".join(json.dumps(talk) + "\n" for talk in talks))
+        self.trainers = root / "trainers.txt"
+        self.monkeypatch = monkeypatch
+        running.versions.cache_clear()
+
+    def graph_of(self, knows: str = "", more: str = "") -> None:
+        self.graph(text=GRAPH.format(knows=knows, more=more))
+
+    def base(self) -> None:
+        tiny_tokenizer(self.root / "base", DOCS * 5)
+
+    def pretender(self, does: str = "") -> None:
+        """A trainer that leaves a model without training one."""
+        does = f"print('x', file=open({str(self.trainers)!r}, 'a'))\n" + textwrap.dedent(does)
+        text = PRETENDER.format(python=sys.executable, packages=running.PACKAGES, does=does)
+        path = self.write("trainer", text)
+        path.chmod(0o755)
+        self.monkeypatch.setenv("ATK_TRAINER_PYTHON", str(path))
+        running.versions.cache_clear()
+
+    def started(self) -> int:
+        """How often a trainer was started."""
+        return len(self.trainers.read_text().splitlines()) if self.trainers.exists() else 0
+
+    def said(self, summary: Any) -> str:
+        return "\n".join(f"{message}\n{help}" for message, help in summary.errors)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Training:
+    made = Training(tmp_path, monkeypatch)
+    made.base()
+    made.pretender()
+    made.graph_of()
+    return made
+
+
+# -- what is remembered ------------------------------------------------------------------------------
+
+
+def test_one_row_says_what_came_of_it(project: Training) -> None:
+    summary = project.run()
+    assert (summary.status, summary.errors) == ("done", [])
+    (row,) = project.rows("SELECT folder, method, rows, steps, loss, job FROM knows")
+    folder, *rest, job = row
+    assert rest == ["cpt", 12, 6, 0.5]
+    assert folder == f"out/models/knows/{job}/model"
+    assert (project.root / "out/models/knows/latest/model").resolve() == (project.root / folder).resolve()
+    assert project.rows("SELECT node, job, step, loss, more FROM metrics") == [
+        ("knows", job, 1, 0.5, '{"odd": 7}')
+    ]
+    asked = json.loads((project.root / folder).parent.joinpath("job.json").read_text())
+    assert asked["trainer"]["learning_rate"] == 0.003
+    assert "torch==1\n" in (project.root / folder).parent.joinpath("requirements.lock").read_text()
+
+
+def test_nothing_is_trained_twice_and_earlier_models_are_kept(project: Training) -> None:
+    project.graph_of(more=EXPERT)
+    project.run()
+    assert project.started() == 2
+    project.run()
+    assert project.started() == 2
+    project.run(rate="0.004")  # another model to start from is another `expert` too
+    assert project.started() == 4
+    first = project.run()
+    assert (project.started(), first.status) == (4, "done")
+    assert len([*(project.root / "out/models/expert").glob("*/model")]) == 3  # with `latest`
+    project.write("docs.jsonl", json.dumps({"text": "Only this."}) + "\n")
+    project.run()
+    assert project.started() == 6
+
+
+def test_what_does_not_change_the_model_trains_nothing(project: Training) -> None:
+    project.run()
+    project.graph_of(knows="checkpoint = 5\n  ## A remark.\n  expect count(*) == 1")
+    assert (project.run().status, project.started()) == ("done", 1)
+
+
+def test_a_model_that_was_thrown_away_is_trained_again(project: Training) -> None:
+    project.run()
+    shutil.rmtree(project.root / "out/models")
+    assert (project.run().status, project.started()) == ("done", 2)
+
+
+def test_another_base_is_another_model(project: Training) -> None:
+    project.run()
+    project.write("base/config.json", '{"model_type": "other"}')
+    assert (project.run().status, project.started()) == ("done", 2)
+
+
+def test_a_share_of_the_rows_that_are_held_out_is_not_trained_on(project: Training) -> None:
+    project.graph_of(
+        more="""
+emit corpus from docs { path = "out/c.jsonl", format = "text", split = { train: 0.75, test: 0.25 } }
+train apart from corpus { method = "cpt", start = "base" }
+"""
+    )
+    project.run()
+    assert project.rows("SELECT rows FROM apart") == [(9,)]
+    (folder,) = {path.parent for path in (project.root / "out/models/apart").glob("*/job.json")} - {
+        project.root / "out/models/apart/latest"
+    }
+    assert (folder / "data/held_out.parquet").exists()
+    held_out = {text for text, split in project.rows("SELECT text, split FROM corpus") if split == "test"}
+    assert not held_out & {
+        json.loads(line)["text"] for line in (folder / "data/corpus.jsonl").read_text().splitlines()
+    }
+
+
+# -- what is said before -------------------------------------------------------------------------------
+
+
+def test_a_plan_says_what_the_training_would_be(project: Training) -> None:
+    notes = "\n".join(project.plan().notes)
+    assert "knows: 6 steps on 24 sequences" in notes
+    assert "6 steps are few for facts to stick" in notes
+    assert not (project.root / "out").exists()
+    assert project.started() == 0
+
+
+def test_a_plan_says_that_a_base_is_to_be_fetched(project: Training) -> None:
+    text = GRAPH.format(knows="", more="").replace('start = "base"', 'start = "no-such/model"')
+    project.graph(text=text)
+    assert any("no-such/model is not on this machine yet" in note for note in project.plan().notes)
+
+
+# -- what goes wrong -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        (
+            "sys.exit('RuntimeError: CUDA out of memory. Tried to allocate')",
+            "ran out of memory; its last lines",
+        ),
+        ("import no_such_thing_here", "lacks a package: No module named 'no_such_thing_here'"),
+        ("raise ValueError('a bad rate')", "ended with exit code 1: ValueError: a bad rate"),
+        ("os.kill(os.getpid(), 9)", "was ended by SIGKILL, as the system does where memory runs out"),
+        ("sys.exit(0)", "ended with exit code 0"),
+    ],
+)
+def test_a_trainer_that_dies_is_told_with_its_log(project: Training, does: str, said: str) -> None:
+    project.pretender(does)
+    summary = project.run()
+    assert summary.status == "failed"
+    told = project.said(summary)
+    assert said in told
+    (log,) = (project.root / "out/models/knows").glob("*/trainer.log")
+    assert str(log) in told
+    assert project.rows("SELECT count(*) FROM knows") == [(0,)]
+    project.pretender()
+    assert project.run().status == "done"
+
+
+def test_no_interpreter_and_no_packages(project: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATK_TRAINER_PYTHON", str(project.root / "nowhere"))
+    assert "cannot be run: No such file or directory" in project.said(project.run())
+    script = project.write("bare", '#!/bin/sh\necho \'{"python": "3.11", "torch": "2"}\'\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("ATK_TRAINER_PYTHON", str(script))
+    told = project.said(project.run())
+    assert "has no transformers, trl, peft, accelerate, datasets, pyarrow, which training needs" in told
+    assert 'pip install "atk[train]"' in told
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        ("nowhere", "there is no model at nowhere"),
+        ("inputs", "inputs is no model: it has no config.json"),
+        ("no-such/model", "no-such/model is neither a folder nor to be had from the hub"),
+    ],
+)
+def test_no_base(project: Training, start: str, said: str) -> None:
+    project.graph(text=GRAPH.format(knows="", more="").replace('start = "base"', f'start = "{start}"'))
+    summary = project.run()
+    assert summary.status == "failed"
+    assert said in project.said(summary)
+
+
+def test_nothing_to_train_on(project: Training) -> None:
+    project.write("docs.jsonl", '{"text": " "}\n')
+    assert "there is nothing to train on: there is nothing in them" in project.said(project.run())
+
+
+def test_data_that_was_changed_is_not_gone_on_with(project: Training) -> None:
+    project.pretender("sys.exit(3)")
+    project.run()
+    (order,) = (project.root / "out/models/knows").glob("*/data/order.parquet")
+    order.write_bytes(b"")
+    told = project.said(project.run())
+    assert "order.parquet is not as it was when the training began" in told
+    assert "remove the folder" in told
+
+
+def test_keys_do_not_reach_the_trainer(project: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "s3cret")
+    monkeypatch.setenv("OPENAI_API_KEY", "s3cret")
+    project.graph_of(
+        more='model m { base_url = "http://localhost:1/v1", name = "m", api_key = secret("MY_KEY") }\n'
+    )
+    project.pretender("print(sorted(os.environ.items()))")
+    assert project.run().status == "done"
+    for path in (project.root / "out/models/knows").rglob("*"):
+        assert not path.is_file() or b"s3cret" not in path.read_bytes(), path
+
+
+COMMAND = [sys.executable, "-P", "-m", "engine.commands"]
+
+
+def began(project: Training, *, ends: str = "") -> subprocess.Popen[bytes]:
+    """A run in a process of its own, once its trainer is at work."""
+    process = subprocess.Popen(
+        [*COMMAND, "exec", "graph.atk", "-q"],
+        cwd=project.root,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    while not (project.root / "pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends soon."""
+    for _ in range(200):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_the_trainer_ends_with_the_run(project: Training, number: int, code: int) -> None:
+    does = f"""
+        import threading
+        threading.Thread(target=lambda: (os.read(0, 1), os._exit(130)), daemon=True).start()
+        Path({str(project.root / "pid")!r}).write_text(str(os.getpid()))
+        time.sleep(60)
+    """
+    project.pretender(does)
+    process = began(project)
+    pid = int((project.root / "pid").read_text())
+    process.send_signal(number)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert b"Traceback" not in told
+    assert gone(pid)
+    project.pretender()
+    assert (project.run().status, project.started()) == ("done", 2)
+
+
+# -- the real trainer ----------------------------------------------------------------------------------
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.slow
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed with its run, at once, between two checkpoints; and the whole way from texts to an expert."""
+    import torch
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    project = Training(tmp_path, monkeypatch)
+    tiny_model(project.root / "base", DOCS * 5)
+    project.graph_of(knows="checkpoint = 5\n  packing = true\n  length = 64\n  steps = 100", more=EXPERT)
+    process = began_real(project, 20)
+    process.kill()
+    process.communicate()
+    (folder,) = (path.parent for path in (project.root / "out/models/knows").glob("*/job.json"))
+    assert not (folder / "done.json").exists()
+    checkpoints = {path.name for path in (folder / "checkpoints").iterdir()}
+    summary = project.run()
+    assert (summary.status, summary.errors) == ("done", [])
+    log = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert checkpoints
+    assert log.count(8) == 1  # it did not begin anew
+    assert project.rows("SELECT steps, tokens > 0, rows FROM knows") == [(100, True, 12)]
+    losses = project.rows("SELECT loss FROM metrics WHERE node = 'knows' ORDER BY step")
+    assert losses[-1] < losses[0]
+    assert project.rows("SELECT method, rows FROM expert") == [("sft", 24)]
+    interrupted = weights(folder / "model")
+    for name in ("checkpoints", "model", "done.json", "metrics.jsonl"):
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    subprocess.run([sys.executable, "train.py"], cwd=folder, check=True, capture_output=True)
+    uninterrupted = weights(folder / "model")
+    assert interrupted.keys() == uninterrupted.keys()
+    assert all(torch.equal(interrupted[name], uninterrupted[name]) for name in interrupted)
+
+
+def began_real(project: Training, step: int) -> subprocess.Popen[bytes]:
+    """A run of its own, once its trainer has told of so many measurements."""
+    process = subprocess.Popen(
+        [*COMMAND, "exec", "graph.atk", "-q"],
+        cwd=project.root,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        found = [*(project.root / "out/models/knows").glob("*/metrics.jsonl")]
+        if found and len(found[0].read_text().splitlines()) > step // 2:
+            break
+        time.sleep(0.02)
+    return process
