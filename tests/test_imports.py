@@ -192,3 +192,79 @@ gather g from long.sized { by = documents, columns = [size] }
     assert project.run().status == "done"
     for table in ("d", "s", "q", "g", "long.sized", "long.kept"):
         assert project.rows(f"SELECT count(*) FROM {table}") == [(COUNT,)], table
+
+
+OWN = """
+type Pair { question: str, answer: str }
+source pairs -> Pair[] { path = "pairs.jsonl" }
+dedupe unique_pairs from pairs {
+  column = question
+  method = "exact"
+  expect count(unique_pairs_id) == count(pairs_id)
+}
+sql joined { query = "SELECT u.*, p.answer AS said FROM unique_pairs u JOIN pairs p USING (pairs_id)" }
+python sized from unique_pairs -> { size: int }[] { call = "sizes.py:sized" }
+graph short(rows: { question: str }[]) -> { question: str }[] {
+  sql few { query = "FROM rows", expect count(few_id) == count(rows_id) }
+  sql named { query = "SELECT few_id, rows_id, question FROM few", expect count(named_id) == count(few_id) }
+  return named
+}
+short cut from unique_pairs { expect count(cut_id) == count(unique_pairs_id) }
+short twice from cut { expect count(cut_id) == 2 }
+"""
+SIZES = """
+def sized(rows):
+    return [{"unique_pairs_id": row["unique_pairs_id"], "size": len(row["pairs_id"])} for row in rows]
+"""
+FROM_ABOVE = """
+use "own.atk" as mine
+sql again { query = "SELECT mine_pairs_id, mine_unique_pairs_id, size FROM mine.sized" }
+sql inner_ids { query = "SELECT mine_twice_few_id, question FROM mine.twice" }
+dedupe last from mine.joined { column = said, method = "exact", expect count(mine_pairs_id) == 2 }
+"""
+
+
+def test_code_names_ids_as_its_own_file_names_tables(project: Project) -> None:
+    """Queries, functions and expectations mean the same where their file is used and their graph called."""
+    project.write("pairs.jsonl", '{"question": "q", "answer": "a"}\n{"question": "r", "answer": "b"}\n')
+    project.write("sizes.py", SIZES)
+    project.graph(text=OWN, name="own")
+    project.graph(text=FROM_ABOVE)
+    for name in ("own", "graph"):
+        summary = project.run(name)
+        assert (summary.status, summary.errors) == ("done", []), name
+    for table, above in (("again", "mine_pairs"), ("inner_ids", "mine_twice_few"), ("last", "mine_joined")):
+        assert project.rows(f"SELECT count(DISTINCT {above}_id) FROM {table}") == [(2,)]
+    assert project.rows('SELECT count(*) FROM "mine.sized" JOIN mine.pairs USING (mine_pairs_id)') == [(2,)]
+    assert {node.mark for node in project.plan().nodes} == {"="}
+
+
+WRONG_IDS = [
+    ("SELECT pairs_id FROM mine.pairs", "no column named `pairs_id`", "did you mean `mine_pairs_id`?"),
+    ("SELECT few_id FROM mine.cut", "no column named `few_id`", "did you mean `mine_cut_few_id`?"),
+]
+
+
+@pytest.mark.parametrize(("query", "message", "help"), WRONG_IDS)
+def test_an_id_by_the_name_of_another_scope(project: Project, query: str, message: str, help: str) -> None:
+    project.graph(text=OWN, name="own")
+    project.graph(text=f'use "own.atk" as mine\nsql a {{ query = "{query}" }}\n')
+    project.write("sizes.py", SIZES)
+    found = load("graph.atk", root=project.root).diagnostics
+    assert [(one.message, one.help) for one in found] == [(message, help)]
+
+
+def test_a_column_with_the_name_of_an_id_stays_a_column(project: Project) -> None:
+    project.write("pairs.jsonl", '{"rows_id": 7, "question": "q"}\n')
+    project.graph(
+        text="""
+source pairs -> { rows_id: int, question: str }[] { path = "pairs.jsonl" }
+graph plain(rows: { rows_id: int }[]) -> { rows_id: int }[] {
+  sql few { query = "SELECT rows_id, pairs_id FROM rows" }
+  return few
+}
+plain out from pairs
+"""
+    )
+    assert project.run().status == "done"
+    assert project.rows('SELECT rows_id FROM "out"') == [(7,)]

@@ -149,7 +149,7 @@ class PythonTable(_Called, TableKind):
             rows = list(read())
             if number == 0:
                 known = {row.id: Row(row.id, row.rev, {}, row.ids) for row in rows}
-            tables.append([ids_of(row) | columns_of(row) for row in rows])
+            tables.append([ids_of(node, row) | columns_of(row) for row in rows])
         try:
             given = list(_values(function(*tables, **settings.arguments)))
         except Mismatch as error:
@@ -165,7 +165,7 @@ class PythonTable(_Called, TableKind):
     def made(self, node: Node, given: Iterable[Any], known: Mapping[bytes, Row]) -> Iterator[Made]:
         record = cast(Record, _record(node.result))
         validate = validator(record)
-        column = node.inputs[0].replace(".", "_") + "_id" if node.inputs else ""
+        column = node.id_of(node.inputs[0]) if node.inputs else ""
         seen: Counter[str] = Counter()
         for value in given:
             fields = _fields(value)
@@ -193,9 +193,9 @@ def columns_of(row: Row) -> dict[str, Any]:
     }
 
 
-def ids_of(row: Row) -> dict[str, str]:
+def ids_of(node: Node, row: Row) -> dict[str, str]:
     """The ids of a row and of its ancestors, by the columns they have in queries (`checked_id`)."""
-    return {node.replace(".", "_") + "_id": str(uuid.UUID(bytes=each)) for node, each in row.ids.items()}
+    return {node.id_of(above): str(uuid.UUID(bytes=each)) for above, each in row.ids.items()}
 
 
 def _call(function: Callable[..., Any], row: dict[str, Any], arguments: Mapping[str, Any]) -> Any:

@@ -63,7 +63,8 @@ class Sql(TableKind):
             raise KindError(
                 f"`{node.name}`: {_first_line(error)}", "the query ran into this on the real rows"
             ) from error
-        lineage = {name: column for name in node.ancestors if (column := _column(name)) in table.column_names}
+        ids = ((name, node.id_of(name)) for name in node.ancestors)
+        lineage = {name: column for name, column in ids if column in table.column_names}
         carried = (
             Counter(
                 tuple(row.values())
@@ -122,10 +123,6 @@ def content(own: Mapping[str, Any]) -> str:
 
     options = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
     return hashlib.blake2b(orjson.dumps(dict(own), option=options, default=str), digest_size=16).hexdigest()
-
-
-def _column(node: str) -> str:
-    return node.replace(".", "_") + "_id"
 
 
 def _first_line(error: Exception) -> str:

@@ -57,6 +57,7 @@ class Scope:
     code: str = "ATK122"
     hint: Callable[[str], str | None] = lambda name: None
     shapes: Mapping[str, Type] = field(default_factory=dict)  # of columns whose declared type is known
+    real: Mapping[str, str] = field(default_factory=dict)  # columns that the table calls otherwise
 
 
 @dataclass(frozen=True)
@@ -286,8 +287,9 @@ class _Check:
             for inner in (root, *part.parts) if part is root else part.parts:
                 if isinstance(inner, ast.Sequence) and inner.bracket == "(" and inner is not behind_in:
                     raise wrong("ATK123", "a list stands in `[` and `]`", inner.span)
-        self.columns = {name: self.scope.columns[name] for name in reads}
-        self.inference = Inference(self.named(root) | self.columns, self.values)
+        named = {name: self.scope.columns[name] for name in reads}
+        self.columns = {self.scope.real.get(name, name): type_ for name, type_ in named.items()}
+        self.inference = Inference(self.named(root) | named, self.values)
         many = many_rows(root)
         sql = self.sql(root)
         # An aggregate beside columns is for DuckDB to judge: they may need to be grouped.
@@ -340,7 +342,7 @@ class _Check:
     def sql(self, node: ast.Expression) -> str:
         def name(word: ast.Name) -> str:
             if word.name in self.scope.columns:
-                return sqltext.identifier(word.name)
+                return sqltext.identifier(self.scope.real.get(word.name, word.name))
             return self.scope.known[word.name].sql
 
         def special(part: ast.Expression) -> str | None:

@@ -282,7 +282,7 @@ class Fixtures:
         tables: dict[tuple[str, ...], dict[str, str]] = {}
         for parts, name in query.tables.items():
             source = self.check.node(name)
-            shown = {id_column(one): "UUID" for one in (name, *source.ancestors)}
+            shown = {node.id_of(one): "UUID" for one in (name, *source.ancestors)}
             present = self.present.get(name)
             shown |= {
                 column: entry.type

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.language import tree as ast
@@ -30,6 +30,7 @@ class Rows:
     known: Mapping[str, Known]
     hint: Callable[[str], str | None]
     shapes: Mapping[str, Type] = field(default_factory=dict)  # columns whose declared type is known
+    real: Mapping[str, str] = field(default_factory=dict)  # what ids of `after` are called in the table
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,10 @@ def one(
         return f"a `let` has no meaning in `{word}`" if name in lets else None
 
     shapes = {name: shape for name, shape in rows.shapes.items() if name not in lets}
-    compiled = expressions.compile(clause.value, Scope(columns, rows.known, hint=hint, shapes=shapes))
+    real = {name: told for name, told in rows.real.items() if name in columns and word in TABLE_WORDS}
+    compiled = expressions.compile(
+        clause.value, Scope(columns, rows.known, hint=hint, shapes=shapes, real=real)
+    )
     if compiled.aggregate and word not in TABLE_WORDS:
         raise wrong(
             "ATK124",
@@ -175,19 +179,14 @@ def _constant(expressions: Expressions, written: ast.Expression, rows: Rows) -> 
 def of_calls(
     expressions: Expressions,
     handed: Sequence[tuple[ast.ClauseDeclaration, Instance]],
-    rows: Rows,
+    rows: Callable[[Instance], Rows],
     report: Callable[[Diagnostic], None],
 ) -> Checked:
     """`expect` and `until` that were written at calls, each with what its place knows."""
     made: list[Clause] = []
     ok = True
     for clause, home in handed:
-        checked = check(
-            expressions,
-            [clause],
-            Rows(rows.before, rows.after, {}, home.known, rows.hint, rows.shapes),
-            report,
-        )
+        checked = check(expressions, [clause], replace(rows(home), extra={}), report)
         made += checked.clauses
         ok &= checked.ok
     return Checked(tuple(made), {}, ok)

@@ -7,6 +7,7 @@ what depends on them, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -19,7 +20,8 @@ from engine.language.columns import Table, alternatives, id_column, over
 from engine.language.diagnostics import Diagnostic, Reporting, Wrong
 from engine.language.expressions import MISSING
 from engine.language.files import record_of
-from engine.language.instances import Flat
+from engine.language.ids import id_columns
+from engine.language.instances import Flat, Instance
 from engine.language.kind import Problem, Role, Shape
 from engine.language.link import Linked, parameters_in_force
 from engine.language.meanings import Meanings, Surroundings
@@ -147,6 +149,7 @@ class NodeCheck(Reporting):
             span=declaration.name.span,
             skipped=self.skipped,
             folder=self.home.file.folder,
+            ids=self.id_columns,
             after=self.home.waits,
             waits=tuple(main.waits),
         )
@@ -244,11 +247,26 @@ class NodeCheck(Reporting):
 
     # -- columns --------------------------------------------------------------------------------
 
-    def shown_columns(self, name: str) -> dict[str, str]:
+    @cached_property
+    def id_columns(self) -> dict[str, str]:
+        """The ids that may be named where the node is written, by their nodes."""
+        return self.ids_in(self.home)
+
+    def ids_in(self, home: Instance) -> dict[str, str]:
+        """The same, for code that is written elsewhere: an `expect` at a call."""
+        names = [self.flat.name]
+        columns: set[str] = set()
+        for name, table in zip(self.linked.sources, self.inputs, strict=False):
+            if table is not None:
+                names += [name, *table.ancestors]
+                columns |= table.columns.keys()
+        return id_columns(self.tools.expansion, home, names, columns)
+
+    def shown_columns(self, name: str, called: Mapping[str, str]) -> dict[str, str]:
         """A table as a query sees it: its id, those of its ancestors, its columns."""
         table = self.all.tables[name]
         assert table is not None
-        ids = {id_column(one): "UUID" for one in (name, *table.ancestors)}
+        ids = {called[one]: "UUID" for one in (name, *table.ancestors)}
         return ids | {column: kind for column, kind in table.types.items() if column not in ids}
 
     def query(self) -> dict[str, str] | None:
@@ -259,10 +277,10 @@ class NodeCheck(Reporting):
         tables: dict[tuple[str, ...], dict[str, str]] = {}
         for parts, name in query.tables.items():
             reason = {"reason": "VARCHAR"} if parts in query.views else {}
-            tables[parts] = self.shown_columns(name) | reason
+            tables[parts] = self.shown_columns(name, self.id_columns) | reason
         above: dict[str, str] = {}
         for name, table in zip(self.linked.sources, self.seen, strict=True):
-            above |= {id_column(one): one for one in (name, *table.ancestors)}
+            above |= {self.id_columns[one]: one for one in (name, *table.ancestors)}
         values = parameters_in_force(self.flat, query)
         try:
             columns, ids = bound(self.tools.binder, query, tables, values, above, self.hint)
@@ -452,16 +470,15 @@ class NodeCheck(Reporting):
         if table is None or self.before is None:
             return None
         self.all.tables.setdefault(self.flat.name, table)
-        after = self.shown_columns(self.flat.name)
-        rows = gates.Rows(
-            self.before,
-            after,
-            self.extra(filled, sections, result, query),
-            self.home.known,
-            self.hint,
-            self.shapes(table),
-        )
-        checked = gates.check(self.tools.expressions, written, rows, self.report)
+        before, extra = self.before, self.extra(filled, sections, result, query)
+
+        def rows(home: Instance) -> gates.Rows:
+            ids = self.ids_in(home)
+            real = {ids[one]: id_column(one) for one in (self.flat.name, *table.ancestors)}
+            after = self.shown_columns(self.flat.name, ids)
+            return gates.Rows(before, after, extra, home.known, self.hint, self.shapes(table), real)
+
+        checked = gates.check(self.tools.expressions, written, rows(self.home), self.report)
         handed = gates.of_calls(self.tools.expressions, self.flat.handed, rows, self.report)
         self.wrong |= not (checked.ok and handed.ok)
         return gates.Checked((*checked.clauses, *handed.clauses), checked.lets, checked.ok and handed.ok)

@@ -116,6 +116,7 @@ class Node:
     span: Span
     skipped: bool = False  # `when` is false: its rows pass through untouched
     folder: Path | None = None  # of the file that it is written in
+    ids: Mapping[str, str] = field(default_factory=dict)  # node -> column of its ids in queries written here
     after: str | None = None  # in a round: the table of the round before, whose `until` may end it all
     waits: tuple[str, ...] = ()  # `train` nodes whose model it starts from or asks: no input, but first
 
@@ -123,6 +124,10 @@ class Node:
     def id_column(self) -> str:
         """The column that names a row of this table: `checked_id`."""
         return self.name.replace(".", "_") + "_id"
+
+    def id_of(self, node: str) -> str:
+        """The column of another node's ids, as the query or the function of this one calls it."""
+        return self.ids.get(node, node.replace(".", "_") + "_id")
 
     @property
     def record(self) -> Record | None:

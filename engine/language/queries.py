@@ -53,14 +53,17 @@ def bound(
 def _unbound(
     written: ast.String, error: Unbound, tables: Iterable[Mapping[str, str]], hint: Hint
 ) -> Diagnostic:
-    help = error.help
-    if error.sort == "column" and error.name:
-        known = {name for columns in tables for name in columns}
-        help = hint(error.name) or suggestion(error.name, known)
-    lost = re.search(r'"(\w+_id)"', error.message)
-    if help is None and lost:  # ids of an imported file's tables, and of inner ones, bear its name in front
-        ids = sorted({name for columns in tables for name in columns if name.endswith(f"_{lost[1]}")})
+    known = {name for columns in tables for name in columns}
+    lost = error.name if error.sort == "column" else None
+    if lost is None and (found := re.search(r'"(\w+_id)"', error.message)):
+        lost = found[1]
+    help = error.help or (hint(lost) if lost else None)
+    if help is None and lost and lost.endswith("_id"):
+        # Ids of an imported file's tables, and of inner ones, bear its name in front.
+        ids = sorted(name for name in known if name.endswith(f"_{lost}"))
         help = f"did you mean {' or '.join(f'`{name}`' for name in ids)}?" if ids else None
+    if help is None and error.sort == "column" and error.name:
+        help = suggestion(error.name, known)
     span = written.span
     if error.start is not None:
         span = written.place(error.start, error.length)

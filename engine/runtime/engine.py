@@ -30,12 +30,13 @@ from engine.runtime.standing import StandingStation
 from engine.runtime.statics import contents_of, located, models_of, parts_of
 from engine.runtime.station import ENDED, Station
 from engine.runtime.tables import TableStation
-from engine.store.records import TableSpec
+from engine.store.records import TableSpec, id_column
 from engine.store.schema import quote
 from engine.store.store import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection
 
 
 @dataclass(frozen=True)
@@ -464,7 +465,7 @@ class Engine:
             scope = quote(f"scope of {node.name}")
             cursor.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {scope}")
             for name, table in node.tables.items():
-                shown = self.shown(table)
+                shown = self.as_called(node, self.shown(table), cursor)
                 # However it is written: `rejected.pairs`, `factual.pairs`, or "factual.pairs" as one name.
                 first, _, rest = name.partition(".")
                 schema, _, last = name.rpartition(".")
@@ -479,6 +480,15 @@ class Engine:
             return cursor.sql(sql).to_arrow_table()
         finally:
             cursor.close()
+
+    def as_called(self, node: Node, view: str, cursor: DuckDBPyConnection) -> str:
+        """A view with its ids under the names that the code of a node has for them."""
+        there = set(cursor.sql(f"FROM {view}").columns)
+        called = {id_column(above): name for above, name in node.ids.items()}
+        renamed = [
+            f"{quote(old)} AS {quote(new)}" for old, new in called.items() if old != new and old in there
+        ]
+        return f"(SELECT * RENAME ({', '.join(renamed)}) FROM {view})" if renamed else view
 
     def shown(self, table: str) -> str:
         """The view that a table of `Node.tables` is; that of a skipped node bears its id too."""

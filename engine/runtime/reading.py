@@ -10,7 +10,6 @@ from engine.kinds import registry
 from engine.language.kind import Role
 from engine.language.settings import roles
 from engine.language.types import Record
-from engine.store.records import id_column
 
 if TYPE_CHECKING:
     from engine.language.program import Node, Program
@@ -53,7 +52,7 @@ def ids_read(program: Program, node: Node, source: str) -> list[str]:
     above = program.nodes[source].ancestors
     query = query_of(node)
     if query is not None:
-        return [one for one in above if _whole(query) or _mentions(query, id_column(one))]
+        return [one for one in above if _whole(query) or _mentions(query, node.id_of(one))]
     settings = roles(registry()[node.kind].settings)
     named = {getattr(node.settings, one, None) for one, role in settings.items() if role is Role.TABLE}
     return [one for one in above if one in named]
