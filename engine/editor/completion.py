@@ -291,7 +291,7 @@ def in_string(analysis: Analysis, at: Context) -> Iterator[Proposal]:
     model = settings_of(analysis, owner(analysis, at, at.head)) if at.head else None
     info = model.model_fields.get(word) if model else None
     role = role_of(info) if info else None
-    if role is Role.TEMPLATE:
+    if role in (Role.TEMPLATE, Role.TEMPLATES):
         yield from templates(analysis)
     elif role is Role.QUERY:
         yield from in_query(analysis, at)

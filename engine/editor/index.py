@@ -18,7 +18,7 @@ from engine.language.kind import KindSpec, Role
 from engine.language.settings import roles
 from engine.language.types import SCALARS
 
-DERIVED = re.compile(r"(\w+?)_(id|index|votes|repairs)")
+DERIVED = re.compile(r"(\w+?)_(id|index|votes|repairs|template)")
 """Columns that bear their node's name."""
 
 
@@ -217,6 +217,9 @@ class Index:
                 self.query(value, scope, where)
             case Role.TEMPLATE if isinstance(value, ast.String):
                 self.add(value.span, Symbol("template", value.value))
+            case Role.TEMPLATES if isinstance(value, ast.Sequence):
+                for item in value.items:
+                    self.setting(item, Role.TEMPLATE, scope, where)
             case Role.MODEL:
                 self.model(value, scope)
             case Role.TABLE | Role.TABLES:

@@ -13,6 +13,7 @@ BUILT = {
     "source": "Source",
     "chunk": "Chunk",
     "prompt": "Prompt",
+    "vary": "Vary",
     "sql": "Sql",
     "python": "Python",
     "gather": "Gather",

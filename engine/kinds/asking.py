@@ -20,7 +20,7 @@ from engine.models.base import Reply, Request
 from engine.models.replies import Unparsed, parse
 
 if TYPE_CHECKING:
-    from engine.kinds.prompt import PromptSettings, RepairSettings
+    from engine.kinds.prompt import AskingSettings, RepairSettings
 
 PASSING_FAULTS = {"transport", "timeout", "limited", "server", "authentication", "model", "request"}
 """Faults of a call, not of an answer: the row is tried again by the next run."""
@@ -76,18 +76,19 @@ class Parts:
     short: str  # the node's name without the call it stands in
 
     @classmethod
-    def of(cls, node: Node) -> Parts:
-        """From a checked node."""
-        settings = cast("PromptSettings", node.settings)
-        assert node.template is not None
+    def of(cls, node: Node, template: Template | None = None) -> Parts:
+        """From a checked node; with one of the templates that it chooses from."""
+        settings = cast("AskingSettings", node.settings)
+        asked = template or node.template
+        assert asked is not None
         assert node.result is not None
         question = Part(
             "ask",
-            node.template,
+            asked,
             settings.model,
             asked_for(node),
             settings.reply,
-            sampling(node.template, settings),
+            sampling(asked, settings),
             node.of("check"),
         )
         repair, rounds = None, 0
@@ -138,11 +139,22 @@ class Verdict:
 class Asking:
     """The way of one row through a prompt node."""
 
-    def __init__(self, row: Row, context: AskingContext):
-        self.row, self.context, self.node = row, context, context.node
-        self.settings: PromptSettings = self.node.settings  # type: ignore[assignment]
-        self.parts: Parts = context.prepared
-        self.values: dict[str, Any] = {**self.node.values, **row.columns, **context.lets}
+    def __init__(
+        self,
+        row: Row,
+        context: AskingContext,
+        parts: Parts,
+        turn: int = 0,
+        known: Mapping[str, Any] | None = None,
+    ):
+        """`turn` tells askings apart that send a row the same words: each gets a reply of its own.
+
+        `known` is what the gates may name besides the row's columns.
+        """
+        self.row, self.context, self.node, self.parts = row, context, context.node, parts
+        self.settings: AskingSettings = self.node.settings  # type: ignore[assignment]
+        self.base = turn * self.settings.votes * (self.settings.retries + 1)
+        self.values: dict[str, Any] = {**self.node.values, **row.columns, **context.lets, **(known or {})}
         self.outcome = Outcome()
 
     async def decide(self) -> Outcome:
@@ -278,7 +290,7 @@ class Asking:
                 part.reply,
                 part.template.shows_schema,
                 part.sampling,
-                sample + again * self.settings.votes,
+                self.base + sample + again * self.settings.votes,
                 {name: values.get(name) for name in part.reads},
             )
             reply, key = await self.context.ask(part.model, request, self.row, part.role, attempt)

@@ -108,7 +108,5 @@ def _models(program: Program, way: Sequence[Node]) -> list[cards.Model]:
 def _prompts(way: Sequence[Node]) -> list[cards.Prompt]:
     found: dict[str, str] = {}
     for node in way:
-        for template in (node.template, *(section.template for section in node.sections.values())):
-            if template is not None:
-                found[template.name] = template.digest
+        found |= {template.name: template.digest for template in node.templates}
     return [cards.Prompt(name, digest) for name, digest in sorted(found.items())]

@@ -26,6 +26,7 @@ ROLES = {
     Role.TABLE: "table",
     Role.MODEL: "model",
     Role.TEMPLATE: "prompt file",
+    Role.TEMPLATES: "prompt files, or their folder",
     Role.QUERY: "SQL",
     Role.FUNCTION: "function",
     Role.INPUT_PATH: "`path`",
@@ -61,7 +62,7 @@ def type_of(field: FieldInfo) -> str:
         return f"`{{ table: {_spelled(value)} }}`"
     if role is None:
         return f"`{_spelled(field.annotation)}`"
-    many = get_origin(_bare(field.annotation)) is list
+    many = get_origin(_bare(field.annotation)) is list and role is not Role.TEMPLATES
     return f"{ROLES[role]}s" if many else ROLES[role]
 
 

@@ -47,12 +47,9 @@ class RepairSettings(Sampling):
     )
 
 
-class PromptSettings(Sampling):
-    """Settings of `prompt`."""
+class AskingSettings(Sampling):
+    """Settings of the kinds that ask for each row."""
 
-    template: Annotated[str, Role.TEMPLATE] = Field(
-        description="The prompt file under `prompts/`, without `.md`."
-    )
     model: Annotated[str, Role.MODEL] = Field(
         "default", description="Who is asked: a `model` of the graph, or `default`."
     )
@@ -78,11 +75,19 @@ class PromptSettings(Sampling):
     )
 
 
+class PromptSettings(AskingSettings):
+    """Settings of `prompt`."""
+
+    template: Annotated[str, Role.TEMPLATE] = Field(
+        description="The prompt file under `prompts/`, without `.md`."
+    )
+
+
 class Prompt(RowKind):
     """One call for each row; see the module's docstring."""
 
     name = "prompt"
-    settings = PromptSettings
+    settings: ClassVar[type[BaseModel]] = PromptSettings
     clauses = frozenset({"where", "let", "check", "keep", "expect"})
     sections: ClassVar[Mapping[str, type[BaseModel]]] = {"repair": RepairSettings}
     result = "required"
@@ -90,7 +95,7 @@ class Prompt(RowKind):
 
     def own(self, shape: Shape) -> Mapping[str, str]:
         """The fields of the type, then `<name>_index` of a fan-out, `_votes` and `_repairs`."""
-        settings = cast(PromptSettings, shape.settings)
+        settings = cast(AskingSettings, shape.settings)
         record = row_record(shape.result)
         if record is None or not record.fields:
             raise Problem(
@@ -138,14 +143,12 @@ class Prompt(RowKind):
 
     def static(self, node: Node) -> dict[str, Any]:
         """How votes are counted is a part where there are several."""
-        several = cast(PromptSettings, node.settings).votes > 1
+        several = cast(AskingSettings, node.settings).votes > 1
         return super().static(node) | ({"votes": VOTES} if several else {})
 
     def reads(self, node: Node) -> frozenset[str] | None:
         """What the templates and the gates name."""
-        names: set[str] = set()
-        for template in (node.template, *(section.template for section in node.sections.values())):
-            names |= template.reads if template else set()
+        names = {name for template in node.templates for name in template.reads}
         for clause in node.clauses:
             if clause.word not in ("expect", "until"):
                 names |= clause.reads
@@ -164,7 +167,8 @@ class Prompt(RowKind):
         """Ask until the row is decided."""
         from engine.kinds.asking import Asking
 
-        return await Asking(row, cast(Any, context)).decide()
+        asking = cast(Any, context)
+        return await Asking(row, asking, asking.prepared).decide()
 
 
 def row_record(kind: Type | None) -> Record | None:

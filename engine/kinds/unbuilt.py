@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 
 from engine.kinds.base import Kind, Settings
-from engine.language.kind import Role
 
 
 class AnySettings(Settings):
     """What will be settings, not looked at yet."""
 
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
-
-
-class AskingSettings(AnySettings):
-    """The same, of a kind that asks a model."""
-
-    model: Annotated[str | None, Role.MODEL] = None
 
 
 class Unbuilt(Kind):
@@ -36,13 +29,6 @@ class Unbuilt(Kind):
         return {"kind": [self.name, 0]}
 
 
-class Vary(Unbuilt):
-    """A prompt from a pool of templates."""
-
-    name = "vary"
-    settings = AskingSettings
-
-
 class Embed(Unbuilt):
     """Vectors of texts."""
 
@@ -55,4 +41,4 @@ class Retrieve(Unbuilt):
     name = "retrieve"
 
 
-KINDS: tuple[type[Unbuilt], ...] = (Vary, Embed, Retrieve)
+KINDS: tuple[type[Unbuilt], ...] = (Embed, Retrieve)

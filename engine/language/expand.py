@@ -177,9 +177,19 @@ class Expansion(Reporting):
                 self.stand_ins[stand_in] = type_
                 child.slots[slot.name.text] = TableSlot(type_, None, None, stand_in)
             else:
-                known[slot.name.text] = Known(type_, MISSING)
+                known[slot.name.text] = Known(type_, self.unset(slot, type_, known))
         child.known = known
         self.body(child)
+
+    def unset(self, slot: ast.ParamDeclaration, type_: Type, known: Mapping[str, Known]) -> object:
+        """The value of a slot that nobody sets: its default, as far as that can be known."""
+        if slot.default is None:
+            return MISSING
+        try:
+            return self.checked(slot.default, Scope(known=dict(known), what="slot"), slot.name.text, type_)
+        except Wrong as error:
+            self.tell(error)
+            return MISSING
 
     def unfit(self, declaration: ast.NodeDeclaration, home: Instance) -> None:
         """What a call cannot have."""

@@ -220,6 +220,9 @@ ATK142 one row, not several
 ATK143 a repair of unknown columns
   A repair rewrites columns that are there: fields of its type must be columns of the input or
   fields of the node's own type.
+ATK144 templates with one name
+  The rows of a `vary` say which template they were asked with, by its name without the folder. Two
+  files of one name could not be told apart: rename one of them.
 ATK150 not read yet
   This way of reading data is not built yet. Give files as `path`.
 ATK151 text that cannot be cut

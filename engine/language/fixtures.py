@@ -257,7 +257,7 @@ class Fixtures:
         """Columns of its input that a node is known to read."""
         kind = self.check.checking.given.kinds[node.kind]
         own = set(node.own)
-        found = set(node.template.reads) if node.template else set()
+        found = {name for template in (node.template, *node.pool) if template for name in template.reads}
         for section in node.sections.values():
             found |= section.template.reads - own if section.template else set()
         for clause in node.clauses:

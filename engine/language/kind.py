@@ -32,6 +32,7 @@ class Role(Enum):
     TABLES = "an object whose keys are names of inputs"
     MODEL = "the name of a model in scope"
     TEMPLATE = "the name of a prompt file, without `.md`"
+    TEMPLATES = "prompt files to choose from: a list of names, or a folder of prompts"
     QUERY = "a DuckDB query; its tables become inputs"
     FUNCTION = "a Python function, as `file.py:name`, beside the graph"
     INPUT_PATH = "a path that is read, looked for beside where the command runs, then beside the graph"

@@ -21,7 +21,7 @@ from engine.language.kind import Role
 from engine.language.models import outside
 from engine.language.program import Clause
 from engine.language.template_source import TemplateProblem, read_text
-from engine.language.templates import Template
+from engine.language.templates import Template, prompts_in
 from engine.language.templates import load as load_template
 
 
@@ -67,8 +67,15 @@ class Meanings:
     shown: Callable[[Path], str]
     template: Template | None = None
     template_span: Span | None = None
+    pool: list[tuple[Template, Span]] = field(default_factory=list)
     rows: dict[str, Clause] = field(default_factory=dict)
     waits: list[str] = field(default_factory=list)
+
+    @property
+    def templates(self) -> list[tuple[Template, Span]]:
+        """The prompts that the block names, each with the place where."""
+        own = [(self.template, self.template_span)] if self.template and self.template_span else []
+        return [*own, *self.pool]
 
     def evaluate(self, setting: ast.Setting, role: Role | None) -> Any:
         """The value of a setting. Raises `Wrong`."""
@@ -85,6 +92,8 @@ class Meanings:
                 return self.prompt(setting.value)
             case Role.START:
                 return self.start(setting.value)
+            case Role.TEMPLATES:
+                return self.prompt_pool(setting.value)
             case Role.QUERY:
                 if isinstance(setting.value, ast.String):
                     return setting.value.value
@@ -208,15 +217,48 @@ class Meanings:
         name = self.constant(written)
         if not isinstance(name, str):
             return name
-        try:
-            self.template = load_template(name, self.prompts(self.around.flat.home))
-        except TemplateProblem as problem:
-            raise Wrong(self.unusable(problem, written.span)) from None
-        except (OSError, ValueError) as error:  # no name that a file could have
-            reason = getattr(error, "strerror", None) or str(error)
-            raise wrong("ATK130", f"the prompt cannot be read: {reason}", written.span) from None
+        self.template = self.load(name, written.span)
         self.template_span = written.span
         return name
+
+    def prompt_pool(self, written: ast.Expression) -> Any:
+        """The names of the prompts to choose from; those of a folder where a folder is named."""
+        value = self.constant(written)
+        places: dict[str, Span] = {}
+        if isinstance(value, str):
+            found = prompts_in(value, self.prompts(self.around.flat.home))
+            if not found:
+                help = "name a folder beneath `prompts/`, or a list of prompts"
+                raise wrong("ATK130", f'there is no folder of prompts "{value}"', written.span, help)
+            places = dict.fromkeys(found, written.span)
+        elif isinstance(value, list) and all(isinstance(one, str) for one in value):
+            items = written.items if isinstance(written, ast.Sequence) else [written] * len(value)
+            for name, item in zip(value, items, strict=True):
+                if name in places:
+                    raise wrong("ATK102", f"`{name}` is named twice", item.span)
+                places[name] = item.span
+        else:
+            return value
+        if not places:
+            raise wrong("ATK111", "`templates` names no prompt", written.span)
+        told: list[Diagnostic] = []
+        for name, span in places.items():
+            try:
+                self.pool.append((self.load(name, span), span))
+            except Wrong as error:
+                told += error.diagnostics
+        if told:
+            raise Wrong(*told)
+        return list(places)
+
+    def load(self, name: str, span: Span) -> Template:
+        try:
+            return load_template(name, self.prompts(self.around.flat.home))
+        except TemplateProblem as problem:
+            raise Wrong(self.unusable(problem, span)) from None
+        except (OSError, ValueError) as error:  # no name that a file could have
+            reason = getattr(error, "strerror", None) or str(error)
+            raise wrong("ATK130", f"the prompt cannot be read: {reason}", span) from None
 
     def unusable(self, problem: TemplateProblem, span: Span) -> Diagnostic:
         if problem.path is None:

@@ -152,6 +152,7 @@ class NodeCheck(Reporting):
             ids=self.id_columns,
             after=self.home.waits,
             waits=tuple(main.waits),
+            pool=tuple(template for template, _ in main.pool),
         )
 
     # -- what goes in ------------------------------------------------------------------------
@@ -501,7 +502,7 @@ class NodeCheck(Reporting):
             self.variables(meanings, given | reply | fields)
 
     def variables(self, meanings: Meanings, given: set[str]) -> None:
-        if meanings.template is not None:
-            self.all.files |= dict.fromkeys((meanings.template.path, *meanings.template.files))
+        for template, _ in meanings.templates:
+            self.all.files |= dict.fromkeys((template.path, *template.files))
         for diagnostic in undeclared(meanings, given, self.home, self.hint, self.tools.shown):
             self.report(diagnostic)

@@ -119,6 +119,7 @@ class Node:
     ids: Mapping[str, str] = field(default_factory=dict)  # node -> column of its ids in queries written here
     after: str | None = None  # in a round: the table of the round before, whose `until` may end it all
     waits: tuple[str, ...] = ()  # `train` nodes whose model it starts from or asks: no input, but first
+    pool: tuple[Template, ...] = ()  # the prompts that a `vary` chooses from
 
     @property
     def id_column(self) -> str:
@@ -136,6 +137,12 @@ class Node:
         while kind is not None and hasattr(kind, "of"):
             kind = kind.of
         return kind if isinstance(kind, Record) else None
+
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """Every prompt that the node may send: its own, those it chooses from, those of its blocks."""
+        found = (self.template, *self.pool, *(section.template for section in self.sections.values()))
+        return tuple(template for template in found if template is not None)
 
     def of(self, word: str) -> tuple[Clause, ...]:
         """The clauses of one word, in the order written."""

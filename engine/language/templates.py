@@ -198,6 +198,20 @@ def _digest(path: Path | None) -> str | None:
         return None
 
 
+def prompts_in(folder: str, directories: Sequence[Path]) -> list[str]:
+    """Names of the prompts that lie in a folder, of all the directories, in alphabetical order.
+
+    `README.md` is about them, and a file whose name begins with `_` is for including.
+    """
+    found = {
+        f"{folder.strip('/')}/{file.stem}"
+        for directory in directories
+        for file in Path(directory, folder).glob("*.md")
+        if file.name != "README.md" and not file.name.startswith("_")
+    }
+    return sorted(found)
+
+
 def _missing(name: str, folders: Sequence[Path]) -> TemplateProblem:
     existing = sorted(
         {

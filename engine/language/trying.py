@@ -218,9 +218,7 @@ class TestCheck(Reporting):
             node, flat = self.node(name), self.checking.expansion.flat[name]
             if node.skipped:
                 continue
-            named = set(node.template.reads) if node.template else set()
-            for section in node.sections.values():
-                named |= section.template.reads if section.template else set()
+            named = {name for template in node.templates for name in template.reads}
             home, block = flat.home, flat.declaration.block
             named = named & missing if home.graph is None else set()
             while home.parent is not None and home.call is not None:  # up to the call in the file itself

@@ -20,16 +20,15 @@ def undeclared(
     shown: Callable[[Path], str],
 ) -> Iterator[Diagnostic]:
     """What a block's prompt reads and nobody gives, in the order in which the prompt reads it."""
-    template, span = meanings.template, meanings.template_span
     whose = meanings.around.flat.declaration.name.text
-    if template is None or span is None:
-        return
-    places = template.places
-    for name in sorted(template.reads - set(given) - SPECIAL, key=lambda one: (places.get(one, (0, 0)), one)):
-        line, column = places.get(name, (1, 1))
-        help = hint(name) or suggestion(name, given)
-        if home.graph is not None and name in home.file.params:
-            help = f"a graph sees its slots only: add a slot `{name}` and set it at the call"
-        message = f"`{{{{ {name} }}}}` is no column, `let` or param of `{whose}`"
-        at = place_in(template.path, shown, line, column, len(name))
-        yield Diagnostic("ATK132", message, at, help, ((span, "the prompt is named here"),))
+    for template, span in meanings.templates:
+        places = template.places
+        unknown = template.reads - set(given) - SPECIAL
+        for name in sorted(unknown, key=lambda one: (places.get(one, (0, 0)), one)):
+            line, column = places.get(name, (1, 1))
+            help = hint(name) or suggestion(name, given)
+            if home.graph is not None and name in home.file.params:
+                help = f"a graph sees its slots only: add a slot `{name}` and set it at the call"
+            message = f"`{{{{ {name} }}}}` is no column, `let` or param of `{whose}`"
+            at = place_in(template.path, shown, line, column, len(name))
+            yield Diagnostic("ATK132", message, at, help, ((span, "the prompt is named here"),))

@@ -20,6 +20,7 @@ from engine.models.offline_words import (
     ANSWERS,
     CLAIMS,
     COUNTS,
+    FAULTS,
     INVENTED,
     LABELS,
     LEADS,
@@ -150,6 +151,8 @@ class Filler:
         return {f.name: self.fill(f.type, f.name, f.doc) for f in wanted}
 
     def _list(self, inner: Type, name: str, doc: str | None) -> list[Any]:
+        if name.casefold() in FAULTS and self.verdict[0]:
+            return []
         if isinstance(inner, Record):
             names = {f.name for f in inner}
             if {"role", "content"} <= names:

@@ -70,10 +70,11 @@ SUBJECT_STOPS = words("that which who whom whose when where if while because as 
 # -- names of fields ---------------------------------------------------------------------
 
 PASSAGES = ("text", "passage", "document", "content", "context", "page", "body")
-SOURCES = ("sources", "passages", "documents", "contexts", "chunks")
+SOURCES = ("sources", "passages", "documents", "contexts", "chunks", "facts")
 WISHES = words(
     "policy manner style audience domain tone how instructions"
 )  # what is wanted, not what it is about
+FAULTS = words("missing added contradicted invented errors faults issues problems gaps")
 TURNS = ("turns", "pairs", "qa", "questions", "exchanges")
 COUNTS = ("count", "number", "how_many", "wanted", "exchanges", "n")
 QUESTIONS = words("question query instruction prompt q")

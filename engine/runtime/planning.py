@@ -159,7 +159,8 @@ class Guesses:
         known = station.info.get("fan_out")
         if known is not None:
             return float(known)
-        return FAN_OUT if is_many(station.node.result) else 1.0
+        times = float(getattr(station.node.settings, "count", 1)) if station.node.pool else 1.0
+        return times * (FAN_OUT if is_many(station.node.result) else 1.0)
 
     def calls_for(self, station: Station, rows: float) -> tuple[float, float, float, float]:
         """Calls, tokens in and out of each, and the price of all, for rows that nobody has seen."""
@@ -175,7 +176,8 @@ class Guesses:
                 getattr(station.node.settings, "votes", 1),
                 getattr(station.node.settings, "quorum", 0.5),
             )
-            each = float(min(votes, math.floor(votes * quorum) + 1))
+            times = getattr(station.node.settings, "count", 1) if station.node.pool else 1
+            each = float(times * min(votes, math.floor(votes * quorum) + 1))
             tokens_in, tokens_out = self.tokens_in(station.node), float(reply_tokens(station.node.result))
         price = self.engine.program.models[models_of(station.node, station.kind)[0]].price
         calls = rows * each
@@ -184,14 +186,15 @@ class Guesses:
 
     def tokens_in(self, node: Node) -> float:
         """Length of the prompt with typical columns in it; a token is taken as four characters."""
-        if node.template is None:
-            return 0.0
-        characters = float(len(node.template.path.read_text(encoding="utf-8")))
-        for name in node.template.reads:
-            column = node.columns.get(name)
-            if column is not None and "VARCHAR" in column.type:
-                characters += self.length(column.owner, name)
-        return characters / 4
+        asked = [node.template] if node.template else [*node.pool]
+        characters = 0.0
+        for template in asked:
+            characters += len(template.path.read_text(encoding="utf-8"))
+            for name in template.reads:
+                column = node.columns.get(name)
+                if column is not None and "VARCHAR" in column.type:
+                    characters += self.length(column.owner, name)
+        return characters / 4 / max(len(asked), 1)
 
     def length(self, owner: str, column: str) -> float:
         """Mean length of a column over the rows that are known, in characters."""

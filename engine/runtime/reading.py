@@ -65,16 +65,14 @@ def params_that_matter(node: Node, other: Node | None, differing: Mapping[str, A
     """
     if other is None or not _same(node, other):
         return dict(differing)
-    reads = set(node.template.reads) if node.template else set()
-    for section in node.sections.values():
-        reads |= section.template.reads if section.template else set()
+    reads = {name for template in node.templates for name in template.reads}
     reads |= set(re.findall(r"\$(\w+)", query_of(node) or ""))
     return {one: value for one, value in differing.items() if one in reads}
 
 
 def _from_input(node: Node) -> set[str]:
     """Of the names that a node both reads and makes, those that it reads of its input first."""
-    found = set(node.template.reads) if node.template else set()
+    found = {name for template in (node.template, *node.pool) if template for name in template.reads}
     for clause in (*node.of("where"), *node.of("let"), *node.expressions.values()):
         found |= clause.reads
     for section in node.sections.values():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.kinds.base import KindError
 from engine.kinds.choices import asked_for
+from engine.kinds.vary import chosen
 from engine.language.program import Node, Program
 from engine.language.types import schema_text
 
@@ -14,15 +15,16 @@ if TYPE_CHECKING:
 
 
 def messages_of(program: Program, options: Options, name: str, row: str) -> list[dict[str, str]]:
-    """Messages of the first ask. `row` is an id (or its beginning) of the node's table or of its input's.
+    """Messages of the first ask; of a `vary`, with the first of the prompts that the row gets.
+    `row` is an id (or its beginning) of the node's table or of its input's.
 
-    Raises `KindError` where there is no such node or row.
+       Raises `KindError` where there is no such node or row.
     """
     from engine.runtime.gates import Expressions
 
     node = program.nodes.get(name)
-    if node is None or node.template is None or node.result is None:
-        prompts = [one.name for one in program.nodes.values() if one.template]
+    if node is None or not node.templates or node.result is None:
+        prompts = [one.name for one in program.nodes.values() if one.templates]
         raise KindError(f"no prompt node named `{name}`", f"prompts of this graph: {', '.join(prompts)}")
     columns = _columns(program, options, node, row)
     values: dict[str, Any] = {**node.values, **columns}
@@ -35,9 +37,8 @@ def messages_of(program: Program, options: Options, name: str, row: str) -> list
         needed = {column: types[column] for column in sorted(clause.reads)}
         types[str(clause.name)] = expressions.type_of(clause.sql, types)
         values[str(clause.name)] = expressions.evaluate([clause.sql], [values], needed)[0][0]
-    return node.template.render(
-        values, schema_text(asked_for(node), getattr(node.settings, "reply", "json")), ""
-    )
+    template = node.template or chosen(node, values)[0][0]
+    return template.render(values, schema_text(asked_for(node), getattr(node.settings, "reply", "json")), "")
 
 
 def _columns(program: Program, options: Options, node: Node, row: str) -> dict[str, Any]:

@@ -51,9 +51,8 @@ def _parts(
     shown = written(node)
     for name, value in sorted(dict(kind.static(node)).items()):
         add(name, value, shown.get(name))
-    for template in (node.template, *(section.template for section in node.sections.values())):
-        if template is not None:
-            parts[f"template {template.name}"] = (template.digest, partial(_text, template))
+    for template in node.templates:
+        parts[f"template {template.name}"] = (template.digest, partial(_text, template))
     for name, value in _values(node).items():
         add(f"param {name}", value)
     for name in models_of(node, kind):
@@ -121,9 +120,7 @@ def _with_role(fields: Mapping[str, Any], settings: Any, role: Role) -> list[str
 
 def _values(node: Node) -> dict[str, Any]:
     """Params and slots that a template of the node reads; gates have theirs written in."""
-    read: set[str] = set()
-    for template in (node.template, *(section.template for section in node.sections.values())):
-        read |= template.reads if template else set()
+    read = {name for template in node.templates for name in template.reads}
     query = getattr(node.settings, "query", None)
     if isinstance(query, str):
         read |= {name for name in node.values if f"${name}" in query}

@@ -50,6 +50,7 @@ def article(node: Node, program: Program, facts: NodeFacts, root: Path) -> str:
         _gates(node),
         _query(node.settings),
         _prompt(node.template, root),
+        *(_prompt(template, root) for template in node.pool),
     ]
     for name, section in node.sections.items():
         parts.append(f"<h3>{escape(name)}</h3>{_definitions([('model', _model(section.settings, program))])}")

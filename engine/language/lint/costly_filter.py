@@ -56,7 +56,7 @@ WORDS = frozenset({"small", "smaller", "mini", "tiny", "lite", "fast", "cheap"})
 
 def check(graph: Linted) -> Iterator[Finding]:
     """Filters whose model also writes, where the graph has a smaller one."""
-    nodes = [node for node in graph.program.nodes.values() if node.template is not None and not node.skipped]
+    nodes = [node for node in graph.program.nodes.values() if node.templates and not node.skipped]
     models = graph.program.models
     writing = {_model(node) for node in nodes if not _sorts(node)}
     for declaration, node in graph.prompts:

@@ -88,7 +88,7 @@ class Linted:
         """The nodes that ask a model, each once, as they are written and as they were understood."""
         for declaration in self.declarations:
             for node in self.nodes(declaration)[:1]:
-                if node.template is not None:
+                if node.templates:
                     yield declaration, node
 
     @property
@@ -101,8 +101,11 @@ class Linted:
             parts = [
                 (one.template, one.result, one.settings, blocks[one.name]) for one in node.sections.values()
             ]
-            for template, result, settings, block in (own, *parts):
-                written = setting(block, "template")
+            pool = [(one, node.result, node.settings, declaration.block) for one in node.pool]
+            for template, result, settings, block in (own, *pool, *parts):
+                written = setting(
+                    block, "templates" if node.pool and block is declaration.block else "template"
+                )
                 if template is not None and written is not None:
                     asks = str(getattr(settings, "model", None) or model)
                     reply = str(getattr(settings, "reply", "json"))
@@ -145,8 +148,7 @@ class Linted:
 
 def templates(node: Node) -> list[Template]:
     """The prompts of a node: its own and those of its blocks."""
-    found = (node.template, *(section.template for section in node.sections.values()))
-    return [template for template in found if template is not None]
+    return list(node.templates)
 
 
 def writes(node: Node) -> bool:

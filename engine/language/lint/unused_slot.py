@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.language.lint.linted import Linted
+from engine.language.lint.linted import Linted, setting
 from engine.language.lint.rule import Finding
 
 CODE = "ATK507"
@@ -41,6 +41,8 @@ def check(graph: Linted) -> Iterator[Finding]:
     """Slots whose names stand nowhere in the body."""
     for scope in graph.scopes[1:]:
         assert scope.graph is not None
+        if any(setting(one.block, "template") and not graph.nodes(one) for one in scope.nodes):
+            continue  # which prompt it sends is not known before a call: any slot may stand there
         used = graph.tables(scope) | graph.names(scope)
         for slot in scope.graph.slots:
             if slot.name.text not in used:
