@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from engine.data.files import NotText, decode
 from engine.data.readers import pretty
-from engine.kinds.base import KindError
+from engine.kinds.base import KindError, Known
 from engine.language.types import BOOL, FLOAT, INT, STR, Field, Literal, Many, Optional, Record, Type
 from tests.workbench import DOCUMENT, QA, Bench, Problem, bench, rows_of
 
@@ -352,7 +352,7 @@ def test_reading_a_long_file_takes_little_memory(tmp_path: Path) -> None:
             handle.write(json.dumps({"question": f"{number} " + "long " * 800, "answer": "A"}) + "\n")
     made = source(tmp_path, "a.jsonl", QA)
     tracemalloc.start()
-    count = sum(1 for _ in made.kind.read(made))
+    count = sum(1 for _ in made.kind.read(made, Known()))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 3_000

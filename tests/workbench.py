@@ -12,7 +12,7 @@ from typing import Any
 import networkx as nx
 
 from engine.kinds import registry
-from engine.kinds.base import Kind, Made, Outcome, Row
+from engine.kinds.base import Kind, Known, Made, Outcome, Row
 from engine.language.diagnostics import Span
 from engine.language.kind import Problem, Shape
 from engine.language.program import Clause, Column, ModelSpec, Node, Program
@@ -92,7 +92,7 @@ class Bench:
 
     def read(self) -> list[Made]:
         """A source's rows."""
-        return list(self.kind.read(self))
+        return list(self.kind.read(self, Known()))
 
     def emit(self, rows: Sequence[Row]) -> list[Made]:
         """Sides for the rows, then the files."""

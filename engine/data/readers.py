@@ -70,20 +70,23 @@ def rows(file: File) -> Iterator[Item]:
 
 
 def _jsonl(file: File) -> Iterator[Item]:
+    with file.path.open("rb") as handle:
+        for number, line in byte_lines(handle):
+            yield json_line(number, line)
+
+
+def json_line(number: int, line: bytes) -> Item:
+    """One line of a jsonl file."""
     import orjson
 
-    with file.path.open("rb") as handle:
-        for number, line in _byte_lines(handle):
-            place = f"line {number}"
-            try:
-                value = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                yield Item(None, place, _json_failure(line, error))
-                continue
-            yield _object(value, place)
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return Item(None, f"line {number}", _json_failure(line, error))
+    return _object(value, f"line {number}")
 
 
-def _byte_lines(handle: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+def byte_lines(handle: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """Lines that are not blank, in UTF-8, with their numbers from 1."""
     encoding = encoding_of(handle.read(4))
     handle.seek(0)
@@ -127,6 +130,12 @@ def _json(file: File) -> Iterator[Item]:
 
 
 def _csv(file: File) -> Iterator[Item]:
+    for header, cells, number in csv_records(file):
+        yield csv_row(header, cells, number)
+
+
+def csv_records(file: File) -> Iterator[tuple[list[str], list[str], int]]:
+    """The header, the cells and the last line's number of each row. Raises `Unreadable`."""
     csv.field_size_limit(2**31 - 1)
     with file.path.open("rb") as raw:
         encoding = encoding_of(raw.read(4))
@@ -139,7 +148,7 @@ def _csv(file: File) -> Iterator[Item]:
                     header = [name.strip() for name in cells]
                     _named_once(header)
                 elif cells:
-                    yield _csv_row(header, cells, f"line {reader.line_num}")
+                    yield header, cells, reader.line_num
         except csv.Error as error:
             raise Unreadable(f"no CSV from line {reader.line_num} on: {error}") from error
         except UnicodeDecodeError as error:
@@ -161,7 +170,9 @@ def _delimiter(file: File, handle: IO[str]) -> str:
     return max(",;\t", key=header.count)
 
 
-def _csv_row(header: list[str], cells: list[str], place: str) -> Item:
+def csv_row(header: list[str], cells: list[str], number: int) -> Item:
+    """The row of a csv file that ends on a line."""
+    place = f"line {number}"
     if len(cells) != len(header):
         return Item(None, place, f"{len(cells)} cells, but the header names {len(header)} columns")
     for name, cell in zip(header, cells, strict=True):

@@ -44,6 +44,14 @@ class Row:
     ids: dict[str, bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Where a source read a row: its mark, and how many rows stood unread before it."""
+
+    mark: bytes
+    skipped: int
+
+
 @dataclass(slots=True)
 class Made:
     """One row that a kind made of another: its own columns and what became of it.
@@ -52,6 +60,7 @@ class Made:
     (node -> id) the ancestors where there is no one row that it came of (sql).
     `identity` replaces the place among siblings in the row's id where a source or a
     whole-table kind has something steadier (the path of a document, the content of a line).
+    `stretch` says where a source read it, if that is to be remembered.
     """
 
     own: dict[str, Any]
@@ -60,6 +69,7 @@ class Made:
     parent: Row | None = None
     identity: str | None = None
     ids: dict[str, bytes] | None = None
+    stretch: Stretch | None = None
 
 
 @dataclass(slots=True)
@@ -181,6 +191,33 @@ class Kind:
         return None
 
 
+class Repeated(Exception):
+    """The same stretch twice: its rows cannot be told from the marks."""
+
+
+class Known:
+    """Stretches of what a source reads, by their marks, that an earlier reading left in the store.
+
+    `rows` has how many rows each holds; all of them were good, and none came twice.
+    """
+
+    def __init__(self, rows: Mapping[bytes, int] | None = None):
+        self.rows = rows or {}
+        self.kept: set[bytes] = set()
+        self.skipped = 0
+        self.unsure: set[bytes] = set()  # not to be relied upon the next time
+
+    def stands(self, mark: bytes) -> bool:
+        """Whether the rows of a stretch that comes now need not be read. Raises `Repeated`."""
+        if mark not in self.rows:
+            return False
+        if mark in self.kept:
+            raise Repeated
+        self.kept.add(mark)
+        self.skipped += self.rows[mark]
+        return True
+
+
 class SourceKind(Kind):
     """Reads rows from outside."""
 
@@ -196,8 +233,11 @@ class SourceKind(Kind):
         """
         raise NotImplementedError
 
-    def read(self, context: Context) -> Iterable[Made]:
-        """The rows, lazily. Runs in a thread. What cannot be read is `Made(fate="failed")`."""
+    def read(self, context: Context, known: Known) -> Iterable[Made]:
+        """The rows, lazily. Runs in a thread. What cannot be read is `Made(fate="failed")`.
+
+        What stands (`Known.stands`) may be left out.
+        """
         raise NotImplementedError
 
 

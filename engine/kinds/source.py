@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from pydantic import Field
 
 from engine.data import files
-from engine.kinds.base import Context, KindError, Made, Settings, SourceKind, read_from
+from engine.kinds.base import Context, KindError, Known, Made, Settings, SourceKind, Stretch, read_from
 from engine.language.kind import Problem, Role, Shape
 from engine.language.types import (
     Many,
@@ -86,7 +86,7 @@ class Source(SourceKind):
         """Name, size, time of change and inode of each file."""
         return files.signature(self.found(context).files)
 
-    def read(self, context: Context) -> Iterable[Made]:
+    def read(self, context: Context, known: Known) -> Iterable[Made]:
         """Rows in the order of the files; of a `limit`, those with the smallest hashes."""
         settings = cast(SourceSettings, context.node.settings)
         found = self.found(context)
@@ -96,10 +96,9 @@ class Source(SourceKind):
             were = "1 file was" if left == 1 else f"{left} files were"
             context.say(f"{were} left out ({kinds}); {files.KNOWN} are read")
         record = cast(Record, cast(Many, context.node.result).of)
-        reading = _Reading(context.node.name, record)
         if settings.limit is None:
-            return reading.all(found.files)
-        return reading.sample(found.files, settings.limit)
+            return _Reading(context.node.name, record, known).all(found.files)
+        return _Reading(context.node.name, record).sample(found.files, settings.limit)
 
     def found(self, context: Context) -> files.Found:
         settings = cast(SourceSettings, context.node.settings)
@@ -112,11 +111,12 @@ class Source(SourceKind):
 class _Reading:
     """One pass over the files of a source."""
 
-    def __init__(self, node: str, record: Record):
-        self.node, self.record, self.validate = node, record, validator(record)
+    def __init__(self, node: str, record: Record, known: Known | None = None):
+        self.node, self.record, self.validate, self.known = node, record, validator(record), known
         self.fields = {field.name: field.type for field in record}
         self.needed = [field.name for field in record if not isinstance(field.type, Optional)]
-        self.seen: Counter[bytes] = Counter()
+        self.seen: dict[bytes, bytes | None] = {}  # content -> the stretch where it came first
+        self.again: Counter[bytes] = Counter()  # content that came more than once
 
     def all(self, found: Iterable[files.File]) -> Iterator[Made]:
         for file in found:
@@ -178,9 +178,13 @@ class _Reading:
         held: list[Made] | None = []
         lacking: set[str] = set(self.needed)
         names: set[str] = set()
-        for item in self.items(file):
+        for item, stretch in self.items(file):
+            if item is None:  # a stretch that stands, which only one without such a lack does
+                yield from held or ()
+                held = None
+                continue
             values = self.shaped(item.values, file) if item.values is not None else None
-            made = self.row(values, item, file)
+            made = self.row(values, item, file, stretch)
             if held is None:
                 yield made
                 continue
@@ -207,16 +211,30 @@ class _Reading:
             f"{describe(self.fields[first])}?` if it may be missing",
         )
 
-    def items(self, file: files.File) -> Iterator[readers.Item]:
-        """What is in a file; where it cannot be read on, one last item says so."""
-        from engine.data import readers
+    def items(self, file: files.File) -> Iterator[tuple[readers.Item | None, Stretch | None]]:
+        """What is in a file and where; None for a stretch that stands.
 
+        Where a file cannot be read on, one last item says so.
+        """
+        from engine.data import readers, stretches
+
+        known = self.known
         try:
-            yield from readers.rows(file)
+            if known is None:
+                yield from ((item, None) for item in readers.rows(file))
+                return
+            for part in stretches.stretches(file):
+                if part.mark is not None and known.stands(part.mark):
+                    yield None, None
+                    continue
+                here = None if part.mark is None else Stretch(part.mark, known.skipped)
+                yield from ((item, here) for item in part.items())
         except readers.Unreadable as error:
-            yield readers.Item(None, failure=str(error))
+            yield readers.Item(None, failure=str(error)), None
 
-    def row(self, values: dict[str, Any] | None, item: readers.Item, file: files.File) -> Made:
+    def row(
+        self, values: dict[str, Any] | None, item: readers.Item, file: files.File, stretch: Stretch | None
+    ) -> Made:
         """One row with its type, or with the reason why it does not fit."""
         failure = item.failure
         if values is not None:
@@ -225,11 +243,13 @@ class _Reading:
             except Mismatch as error:
                 failure = str(error)
             else:
-                return Made(own, identity=self.identity(file, own))
+                return Made(own, identity=self.identity(file, own, stretch), stretch=stretch)
         place = f", {item.place}" if item.place else ""
         own = {"path": file.name} if "path" in self.fields else {}
         about = values if values is not None else failure
-        return Made(own, "failed", f"{file.name}{place}: {failure}", identity=self.identity(file, about))
+        self.doubt(stretch)
+        identity = self.identity(file, about, stretch)
+        return Made(own, "failed", f"{file.name}{place}: {failure}", identity=identity, stretch=stretch)
 
     def shaped(self, values: dict[str, Any], file: files.File) -> dict[str, Any]:
         """Values as the type's validator takes them: cells of a csv are text, a parquet's are not JSON's."""
@@ -244,15 +264,27 @@ class _Reading:
             shaped["path"] = file.name
         return shaped
 
-    def identity(self, file: files.File, content: Any) -> str:
+    def identity(self, file: files.File, content: Any, stretch: Stretch | None) -> str:
         """The file and the content; the same content again gets a number. Never the place in the file."""
         import orjson
 
         text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str)
         key = hashlib.blake2b(file.name.encode() + b"\0" + text, digest_size=16).digest()
-        self.seen[key] += 1
-        again = self.seen[key]
-        return f"{file.name}#{key.hex()}" + (f"#{again}" if again > 1 else "")
+        here = None if stretch is None else stretch.mark
+        if key not in self.seen:
+            self.seen[key] = here
+            return f"{file.name}#{key.hex()}"
+        # Which of them has which number depends on all of them: they are read again together.
+        self.again[key] += 1
+        self.doubt(stretch)
+        if self.known is not None and (first := self.seen[key]) is not None:
+            self.known.unsure.add(first)
+        return f"{file.name}#{key.hex()}#{self.again[key] + 1}"
+
+    def doubt(self, stretch: Stretch | None) -> None:
+        """The rows of a stretch are not known by its mark alone."""
+        if self.known is not None and stretch is not None:
+            self.known.unsure.add(stretch.mark)
 
 
 def _digest(identity: str) -> bytes:

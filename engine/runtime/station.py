@@ -7,9 +7,8 @@ depends on its kind's `flow`; see `rows`, `groups`, `tables` and `sources` besid
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -289,51 +288,3 @@ class Station:
     def wrote(self, path: Path, rows: int) -> None:
         self.files.append((path, rows))
         self.engine.tell(Wrote(self.node.name, path, rows))
-
-
-async def publish(station: Station, made: Iterable[Made], first: int = 250, batch: int = 2_000) -> None:
-    """Write a whole table against what stands: rows that are the same stay untouched.
-
-    Used by sources and whole-table kinds. `made` is consumed in a thread, batch by batch; the
-    first ones are small, so that whoever takes the rows begins while the rest is being read.
-    """
-    iterator = iter(made)
-    seen: set[bytes] = set()
-    place = 0
-    store, name = station.store, station.node.name
-    live = (await asyncio.to_thread(store.counts, name)).get("all", 0) > 0
-
-    def pull(count: int) -> list[Made]:
-        return list(itertools.islice(iterator, count))
-
-    count = min(first, batch)
-    while items := await asyncio.to_thread(pull, count):
-        count = min(2 * count, batch)
-        station.engine.heed()
-        rows = []
-        for item in items:
-            pair = station.stored(item, None, place)
-            if pair[0].id in seen:  # the same identity twice: the place tells them apart
-                item.identity = f"{item.identity}#{place}"
-                pair = station.stored(item, None, place)
-            seen.add(pair[0].id)
-            rows.append(pair)
-            place += 1
-        before = await asyncio.to_thread(store.revs, name, [stored.id for stored, _ in rows]) if live else {}
-        fresh = [pair for pair in rows if before.get(pair[0].id) != pair[0].rev]
-        if fresh:
-            station.changed = True
-            stale = [stored.id for stored, _ in fresh if stored.id in before]
-            if stale:
-                store.kill(name, stale)
-            store.replace(name, [], [stored for stored, _ in fresh], fresh=True)
-            await station.emit([row for _, row in fresh if row is not None])
-        station.progress.rows_in = len(seen)
-        station.progress.rows += sum(row is not None for _, row in rows)
-        await store.ready()
-    if live:
-        await store.flush()
-        gone = [row_id for row_id in await asyncio.to_thread(store.revs, name, None) if row_id not in seen]
-        if gone:
-            station.changed = True
-            store.kill(name, gone)

@@ -10,7 +10,8 @@ from typing import cast
 from engine.kinds.base import TableKind
 from engine.runtime.calls import Stopping
 from engine.runtime.context import NodeContext
-from engine.runtime.station import Result, Station, publish
+from engine.runtime.publishing import publish
+from engine.runtime.station import Result, Station
 
 
 class TableStation(Station):

@@ -7,11 +7,11 @@ see what was just written. Nothing here writes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from engine.store import views
+from engine.store import stretches, views
 from engine.store.errors import StoreError
 from engine.store.memo import past_rows
 from engine.store.records import Description, PastRow, WideRow
@@ -133,6 +133,14 @@ class Reads:
             return dict(cursor.execute(f"{query} AND _id IN (SELECT id FROM atk_ids)").fetchall())
         finally:
             cursor.unregister("atk_ids")
+
+    def stretches(self, node: str) -> dict[bytes, int]:
+        """How many rows of a source each stretch of its files gave, by the stretch's mark."""
+        return stretches.marks(self._reading(), self.description.graph, node)
+
+    def loose(self, node: str, kept: Collection[bytes]) -> set[bytes]:
+        """Ids of the live rows that stand in no stretch of `kept`."""
+        return stretches.loose(self._reading(), self.physical(node), self.description.graph, node, kept)
 
     def live_ids(self, node: str) -> list[bytes]:
         """Ids of the live, good rows, sorted."""

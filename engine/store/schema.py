@@ -113,7 +113,14 @@ def _metrics(connection: DuckDBPyConnection) -> None:
     connection.execute(f"CREATE TABLE {SCHEMA}.metrics ({columns})")
 
 
-MIGRATIONS: list[Callable[[DuckDBPyConnection], None]] = [_first, _snapshots, _metrics]
+def _stretches(connection: DuckDBPyConnection) -> None:
+    """Where the rows of sources were read, see `stretches`."""
+    connection.execute(
+        f"CREATE TABLE {SCHEMA}.stretches (graph VARCHAR, node VARCHAR, mark UUID, ids UUID[])"
+    )
+
+
+MIGRATIONS: list[Callable[[DuckDBPyConnection], None]] = [_first, _snapshots, _metrics, _stretches]
 
 
 def version(connection: DuckDBPyConnection) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from engine.store import memo, snapshots, tables
+from engine.store import memo, snapshots, stretches, tables
 from engine.store.attach import attach, damage, detach, in_memory
 from engine.store.errors import StoreError
 from engine.store.known import KnownKeys
@@ -364,6 +364,14 @@ class Store(Reads):
             f"UPDATE {home} SET _died = {run:d} WHERE _died IS NULL AND _parent IS NOT NULL AND {orphan}"
         ).fetchall()
         return int(rows[0][0])
+
+    def save_stretches(
+        self, node: str, kept: Collection[bytes], members: Mapping[bytes, Sequence[bytes]]
+    ) -> None:
+        """Remember the rows of stretches by their marks, and forget all others but those of `kept`."""
+        graph = self.description.graph
+        if self.mode == "write":
+            self._writer.put(Work(lambda c: stretches.save(c, graph, node, kept, members)))
 
     def log(self, calls: Sequence[CallRecord]) -> None:
         """Keep calls; their replies are known from now on."""

@@ -183,7 +183,7 @@ class Shape:
             "_reason": self._strings([row.reason for row in rows]),
             "_retry": pa.array([row.retry for row in rows], pa.bool_()),
             "_asked": pa.array([row.asked for row in rows], pa.int32()),
-            "_calls": _lists([row.calls for row in rows]),
+            "_calls": uuid_lists([row.calls for row in rows]),
             "_static": pa.array([row.static for row in rows], uuid),
             "_born": pa.array([run] * len(rows), pa.int32()),
         }
@@ -233,7 +233,7 @@ class Shape:
         )
 
 
-def _lists(values: Sequence[Sequence[bytes]]) -> pa.Array:
+def uuid_lists(values: Sequence[Sequence[bytes]]) -> pa.Array:
     """UUID[]; Arrow cannot make lists of an extension type from Python values at once."""
     import pyarrow as pa
 
