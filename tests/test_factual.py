@@ -122,11 +122,12 @@ def test_every_row_of_the_set_leads_to_its_prompts_judges_and_page(run: Run) -> 
             assert names[-1] == "documents"
             gathered = [step.collected for step in steps if step.node == "turns"]
             ways = [list(way) for way in gathered[0]] if gathered else [steps]
-            assert len(ways) == turns
+            assert len(ways) == (1 if "exchanges" in names else turns)  # the user asks on about one question
             for way in ways:
                 told = {step.node: step for step in way}
                 assert {"checked", "drafted", "worthy"} <= told.keys()
-                assert told["drafted"].columns["question"].endswith("?")
+                drafted = told["drafted"].columns
+                assert drafted["question"].endswith("?") or drafted["drafted_template"] == "vague"
                 assert all(told[name].calls[0].reply for name in ("checked", "drafted", "worthy"))
             for step in steps:
                 if step.node == "turns":

@@ -468,6 +468,24 @@ def test_a_table_given_without_rows_has_its_columns(here: Path) -> None:
     assert (outcome.status, outcome.failures) == ("passed", ())
 
 
+def test_two_nodes_below_a_given_table_show_its_columns(here: Path) -> None:
+    (here / "graph.atk").write_text(
+        GRAPH
+        + """test checked "x" {
+          given worthy = [{ path: "a", text: "abc", why: "w", ok: true }]
+          reply = {
+            "drafted": [[{ question: "Q?", answer: "A." }]],
+            "checked": [({ why: "w", ok: true }, { why: "w", ok: true })],
+          }
+          expect path == "a" and question == "Q?"
+        }"""
+    )
+    found = load("graph.atk", root=here, values={"domain": "x"}, tests=True)
+    with Runner(here) as runner:
+        outcome = runner.run(found.tests[0])
+    assert (outcome.status, outcome.failures) == ("passed", ())
+
+
 def test_tests_see_no_option(here: Path) -> None:
     """What the command line sets for a run has no part in the file's tests."""
     (here / "graph.atk").write_text(

@@ -80,7 +80,7 @@ def test_checking_can_be_left_out() -> None:
         root=HOUSE, prompts=[PROMPTS], graphs=[GRAPHS],
     )  # fmt: skip
     assert [diagnostic.message for diagnostic in program.diagnostics] == []
-    assert [node.name for node in program.nodes.values() if node.skipped] == ["checked"]
+    assert [node.name for node in program.nodes.values() if node.skipped] == ["checked", "followed"]
 
 
 @by_stem

@@ -250,7 +250,7 @@ def on_trial(program: Program, path: Sequence[str], given: Mapping[str, object])
         ancestors = tuple(one for one in node.ancestors if one in names)
         if name in path:
             columns = {
-                column: replace(entry, owner=_owner(program, node, column, names))
+                column: replace(entry, owner=_owner(program, node, column, names, given))
                 for column, entry in node.columns.items()
             }
             nodes[name] = replace(
@@ -282,17 +282,17 @@ def on_trial(program: Program, path: Sequence[str], given: Mapping[str, object])
     return replace(program, nodes=nodes, models=models, aliases={}, diagnostics=[], tests=[])
 
 
-def _owner(program: Program, node: Node, column: str, names: Sequence[str]) -> str:
+def _owner(
+    program: Program, node: Node, column: str, names: Sequence[str], given: Mapping[str, object]
+) -> str:
     """Whose table holds a column: its node's, or the given table that shows it in that one's place."""
     owner = node.columns[column].owner
-    for name in (node.name, *node.ancestors):
-        if name in names:
-            found = program.nodes[name].columns.get(column)
-            if found is not None and found.owner == owner:
-                if owner in names:
-                    return owner
-                if name != node.name:
-                    return name
+    if owner in names:
+        return owner
+    for name in node.ancestors:
+        found = program.nodes[name].columns.get(column) if name in given else None
+        if found is not None and found.owner == owner:
+            return name
     return owner
 
 
