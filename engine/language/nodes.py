@@ -474,7 +474,7 @@ class NodeCheck(Reporting):
         before, extra = self.before, self.extra(filled, sections, result, query)
 
         def rows(home: Instance) -> gates.Rows:
-            ids = self.ids_in(home)
+            ids = self.id_columns if home is self.home else self.ids_in(home)
             real = {ids[one]: id_column(one) for one in (self.flat.name, *table.ancestors)}
             after = self.shown_columns(self.flat.name, ids)
             return gates.Rows(before, after, extra, home.known, self.hint, self.shapes(table), real)
