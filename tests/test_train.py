@@ -48,6 +48,7 @@ train expert from conversations, docs {
   epochs = 2
   batch = 4
   share = { docs: 0.2 }
+  lora = { r: 4 }
 }
 """
 
@@ -373,7 +374,9 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(
     assert project.rows("SELECT steps, tokens > 0, rows FROM knows") == [(100, True, 12)]
     losses = project.rows("SELECT loss FROM metrics WHERE node = 'knows' ORDER BY step")
     assert losses[-1] < losses[0]
-    assert project.rows("SELECT method, rows FROM expert") == [("sft", 24)]
+    ((expert, *rest),) = project.rows("SELECT folder, method, rows FROM expert")
+    assert rest == ["sft", 24]
+    asks_an_adapter(project.root / expert)
     interrupted = weights(folder / "model")
     for name in ("checkpoints", "model", "done.json", "metrics.jsonl"):
         path = folder / name
@@ -382,6 +385,15 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(
     uninterrupted = weights(folder / "model")
     assert interrupted.keys() == uninterrupted.keys()
     assert all(torch.equal(interrupted[name], uninterrupted[name]) for name in interrupted)
+
+
+def asks_an_adapter(folder: Path) -> None:
+    """A model in this process is that of the adapter and of what it was trained on."""
+    from engine.models.local import Loaded
+
+    assert (folder / "adapter_config.json").exists()
+    (reply,) = Loaded(str(folder)).replies([[{"role": "user", "content": "When?"}]], {"max_tokens": 3}, {}, 0)
+    assert (reply.status, 0 < reply.tokens_out <= 3) in (("ok", True), ("cut", True))
 
 
 def began_real(project: Training, step: int) -> subprocess.Popen[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,33 @@ def test_segments(tokenizer: Tokenizer) -> None:
     example = of_segments(tokenizer, segments, 1_000)
     assert tokenizer.decode(example.tokens) == "Q: Who? A: Borka. Q: When? A: 1801." + END
     assert [text.strip() for text in learnt(tokenizer, example)] == ["A: Borka.", "A: 1801." + END]
+
+
+def test_segments_of_messages(tokenizer: Tokenizer) -> None:
+    """Parts of one message; its end mark is learnt with its last part, and only then."""
+    stop = tokenizer.stop()
+    assert stop is not None
+    segments = [
+        {"role": "user", "text": "When? ", "train": False},
+        {"role": "user", "text": "Who?", "train": False},
+        {"role": "assistant", "text": "In 1701. ", "train": False},
+        {"role": "assistant", "text": "No, in 1801.", "train": True},
+        {"role": "user", "text": "Who built it?", "train": False},
+        {"role": "assistant", "text": "The guild.", "train": True},
+        {"role": "assistant", "text": " It was Borka.", "train": False},
+    ]
+    example = of_segments(tokenizer, segments, 1_000)
+    assert [text.strip() for text in learnt(tokenizer, example)] == [f"No, in 1801.{stop[0]}", "The guild."]
+    talk = [
+        {"role": "user", "content": "When? Who?"},
+        {"role": "assistant", "content": "In 1701. No, in 1801."},
+        {"role": "user", "content": "Who built it?"},
+        {"role": "assistant", "content": "The guild. It was Borka."},
+    ]
+    assert example.tokens == of_messages(tokenizer, talk, "all", 1_000).tokens
+    shouting = ChatTemplate("{% for m in messages %}{{ m.content | upper }}\n{% endfor %}")
+    with pytest.raises(NoTemplate, match="does not write a message as it is"):
+        of_segments(replace(tokenizer, chat=shouting), segments, 1_000)
 
 
 def test_a_conversation_that_is_too_long_is_cut_and_counted(tokenizer: Tokenizer) -> None:

@@ -151,7 +151,7 @@ class Train(TableKind):
             message = f"{settings.path} does not lie beneath where the command runs"
             raise Problem("ATK159", message, "path", "give a path such as `out/models/mine`")
         for name, columns in zip(shape.names, shape.inputs, strict=False):
-            if form_of(columns) is None:
+            if form_of(settings, columns) is None:
                 raise Problem(
                     "ATK175",
                     f"`{name}` has nothing to train on",
@@ -174,8 +174,8 @@ class Train(TableKind):
 
     def static(self, node: Node) -> dict[str, Any]:
         """Besides the settings: what is in the folder that it starts from, and the trainer's versions."""
+        from engine.models.folders import of_file
         from engine.training.faults import NotTrained
-        from engine.training.folders import of_file
         from engine.training.job import SCRIPTS
         from engine.training.running import interpreter, versions
 
@@ -215,8 +215,9 @@ class Train(TableKind):
             raise KindError(f"`{context.node.name}`: {error.message}", error.help) from error
 
     def made(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> Made:
+        from engine.models import folders
         from engine.store.keys import fingerprint
-        from engine.training import folders, running
+        from engine.training import running
 
         settings = cast(TrainSettings, context.node.settings)
         name = context.node.name
@@ -340,8 +341,8 @@ class Preparation:
         from engine.data.chat_template import NoTemplate
 
         columns = self.context.program.nodes[name].columns
-        form = form_of({one: column.type for one, column in columns.items()}) or "text"
-        loss = loss_of(self.settings, {one: column.type for one, column in columns.items()})
+        types = {one: column.type for one, column in columns.items()}
+        form, loss = form_of(self.settings, types) or "text", loss_of(self.settings, types)
         found = Read(name, form)
         for row in rows:
             held_out = row.columns.get("split") in HELD_OUT
@@ -377,7 +378,7 @@ class Preparation:
 
     def job(self, python: str, versions: Mapping[str, str]) -> Job:
         """The job folder, made or found."""
-        from engine.training import folders
+        from engine.models import folders
         from engine.training.job import Draft
 
         name, settings = self.context.node.name, self.settings
@@ -418,12 +419,19 @@ class Preparation:
         draft.text("data/chat_template.jinja", self.tokenizer.chat.source)
 
 
-def form_of(columns: Mapping[str, str]) -> str | None:
-    """The column that is trained on: `messages`, `segments` or `text`."""
-    if {"role", "content"} <= {*(record_fields(columns.get("messages", "")) or ())}:
-        return "messages"
-    if {"text", "train"} <= {*(record_fields(columns.get("segments", "")) or ())}:
+def form_of(settings: TrainSettings, columns: Mapping[str, str]) -> str | None:
+    """The column that is trained on: `segments`, `messages` or `text`.
+
+    Segments say most exactly what is learnt; where all of a conversation is, or a whole side of it,
+    they have nothing to say.
+    """
+    talks = {"role", "content"} <= {*(record_fields(columns.get("messages", "")) or ())}
+    if {"text", "train"} <= {*(record_fields(columns.get("segments", "")) or ())} and not (
+        talks and loss_of(settings, columns) != "marked"
+    ):
         return "segments"
+    if talks:
+        return "messages"
     return "text" if columns.get("text") == "VARCHAR" else None
 
 
@@ -433,7 +441,8 @@ def loss_of(settings: TrainSettings, columns: Mapping[str, str]) -> Loss:
         return settings.loss
     if settings.method == "cpt":
         return "all"
-    return "marked" if "train" in (record_fields(columns.get("messages", "")) or ()) else "assistant"
+    marked = "train" in (record_fields(columns.get("messages", "")) or ()) or "segments" in columns
+    return "marked" if marked else "assistant"
 
 
 def recipe_of(settings: TrainSettings) -> Recipe:
@@ -473,12 +482,13 @@ def secrets_of(program: Program) -> list[str]:
 
 
 def _digest(start: str, node: Node) -> str:
-    from engine.training import folders
+    from engine.models.folders import digest
     from engine.training.faults import NotTrained
+    from engine.training.folders import find
 
     try:
         near = [Path.cwd(), *([node.folder] if node.folder else [])]
-        return folders.digest(folders.find(start, near))
+        return digest(find(start, near))
     except (NotTrained, OSError):
         return "missing"
 

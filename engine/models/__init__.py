@@ -40,5 +40,9 @@ def open_model(
             from engine.models.offline import Offline
 
             return Offline(spec)
+        case "transformers":
+            from engine.models.local import Local
+
+            return Local(spec)
         case _:
             raise ValueError(f'provider "{spec.provider}" of model {spec.name} is not built yet')

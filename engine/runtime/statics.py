@@ -17,6 +17,7 @@ from engine.kinds.base import Kind
 from engine.kinds.static import written
 from engine.language.kind import Role
 from engine.language.program import ModelSpec, Node, Program
+from engine.models import folders
 from engine.store.keys import fingerprint
 
 if TYPE_CHECKING:
@@ -56,7 +57,12 @@ def _parts(
     for name, value in _values(node).items():
         add(f"param {name}", value)
     for name in models_of(node, kind):
-        identity = model_identity(program.models[name])
+        spec = program.models[name]
+        identity = model_identity(spec)
+        if spec.start is not None:
+            identity["weights"] = folders.identity(
+                located(spec, [Path.cwd(), program.path.parent], None).start or ""
+            )
         add(f"model {name}", identity, identity | {"base_url": _without_login(identity["base_url"])})
     for name in node.waits:
         made = trained(name) if trained is not None else None

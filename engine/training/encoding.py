@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal
 
+from engine.data.chat_template import NoTemplate
 from engine.training.tokenizer import Tokenizer
 
 UNTRAINED = -100
@@ -62,7 +64,12 @@ def of_messages(
 
 
 def of_segments(tokenizer: Tokenizer, segments: Sequence[Mapping[str, Any]], length: int) -> Example:
-    """Pieces of a text, each learnt or not; the text's end is learnt with its last piece."""
+    """Pieces, each learnt or not: of the messages of a conversation where they have roles, else of a text.
+
+    The mark that ends a message, or the text, is learnt with its last piece. Raises `NoTemplate`.
+    """
+    if segments and segments[0].get("role") is not None:
+        return _of_parts(tokenizer, segments, length)
     text, spans = "", []
     for segment in segments:
         start, text = len(text), text + str(segment["text"])
@@ -77,6 +84,29 @@ def of_segments(tokenizer: Tokenizer, segments: Sequence[Mapping[str, Any]], len
         else:
             example.cut += 1
     return example
+
+
+def _of_parts(tokenizer: Tokenizer, segments: Sequence[Mapping[str, Any]], length: int) -> Example:
+    """Segments of one role that follow one another are one message; each is found in what is rendered."""
+    grouped = [(role, list(parts)) for role, parts in groupby(segments, key=lambda one: one["role"])]
+    messages = [{"role": role, "content": "".join(one["text"] for one in parts)} for role, parts in grouped]
+    text, places = tokenizer.chat.parts(messages)
+    stop = tokenizer.stop()
+    spans: list[tuple[int, int]] = []
+    for message, (_, parts), place in zip(messages, grouped, places, strict=True):
+        start = text.find(message["content"], place.said, place.end)
+        if start < 0:
+            raise NoTemplate(
+                "the chat template does not write a message as it is, so that no part of it is found"
+            )
+        for part in parts:
+            end = start + len(part["text"])
+            if part["train"]:
+                whole = part is parts[-1]
+                spans.append((start, _end(text, end, place.end, stop[0] if stop else None) if whole else end))
+            start = end
+    last = max((end for _, end in spans), default=len(text))
+    return _spans(tokenizer, text[: max(last, len(text.rstrip()))], spans, length)
 
 
 def _end(text: str, start: int, end: int, stop: str | None) -> int:

@@ -1,17 +1,14 @@
-"""Model folders: where one is, and what is in it as a digest."""
+"""Model folders: where one is."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from engine.training.faults import NotTrained
 
 HUB = re.compile(r"[\w.-]+/[\w.-]+")
-KEPT = (".json", ".jinja", ".safetensors", ".bin", ".model", ".txt")
 
 
 def find(start: str, folders: Sequence[Path], fetch: bool = False) -> Path:
@@ -41,25 +38,3 @@ def find(start: str, folders: Sequence[Path], fetch: bool = False) -> Path:
         raise NotTrained(
             message, "give a folder, or see that the hub is reached and the name is right"
         ) from error
-
-
-def digest(folder: Path) -> str:
-    """A hash over all files of a model: weights, configuration, tokenizer."""
-    whole = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in KEPT and path.is_file():
-            status = path.stat()
-            whole.update(f"{path.name} {_digest(path, status.st_size, status.st_mtime_ns)}\n".encode())
-    return whole.hexdigest()
-
-
-def of_file(path: Path) -> str:
-    """A hash over one file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@lru_cache(maxsize=1_000)
-def _digest(path: Path, size: int, changed: int) -> str:
-    """Known again while the file's size and time are as they were."""
-    return of_file(path)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.models import folders
 from engine.store.keys import fingerprint
-from engine.training import folders
 from engine.training.encoding import Example
 from engine.training.faults import NotTrained
 

@@ -1,0 +1,156 @@
+"""Models of this process: a graph asks the model that it has just trained."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.language.program import ModelSpec
+from engine.models import open_model
+from engine.models.base import Halted, Request
+from engine.runtime import load
+from engine.training.encoding import UNTRAINED, of_messages
+from engine.training.tokenizer import Tokenizer
+from tests.test_train import DOCS, NAMES, Training
+from tests.tiny import tiny_model, tiny_tokenizer
+
+TALK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who built it?"}]
+STUDENT = """
+model student { provider = "transformers", start = knows, max_tokens = 6 }
+source exam -> { question: str }[] { path = "talks.jsonl" }
+prompt answers from exam -> { said: str } { template = "exam", model = student, reply = "text" }
+"""
+COPIES = """
+import shutil
+start = json.loads(Path("job.json").read_text())["start"]
+shutil.copytree(start, "model", dirs_exist_ok=True)
+open("done.json", "w").write('{"steps": 6, "loss": 0.5, "seconds": 1.0}')
+sys.exit()
+"""
+
+
+def spec(start: Path | None, **settings: Any) -> ModelSpec:
+    return ModelSpec(
+        "student", "transformers", "m", None, None, settings, {}, {}, 64, 60.0, "auto", None, None, None,
+        start=None if start is None else str(start),
+    )  # fmt: skip
+
+
+def ask(model: Any, *requests: Request) -> list[Any]:
+    async def all_() -> list[Any]:
+        try:
+            return list(await asyncio.gather(*map(model.call, requests)))
+        finally:
+            await model.close()
+
+    return asyncio.run(all_())
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Training:
+    made = Training(tmp_path, monkeypatch)
+    made.write("prompts/exam.md", "user:\n{{ question }}\n")
+    made.pretender(COPIES)
+    made.graph_of(more=STUDENT)
+    return made
+
+
+def test_a_node_waits_for_the_model_that_it_asks(project: Training) -> None:
+    project.base()
+    program = project.load()
+    assert program.nodes["answers"].waits == ("knows",)
+    order = list(program.nodes)
+    assert order.index("knows") < order.index("answers")
+    assert ("knows", "answers") in program.dag.edges
+    plan = {node.name: node for node in project.plan().nodes}
+    assert (plan["answers"].to_call, plan["answers"].cost) == (len(NAMES), 0.0)
+    assert "knows" in (plan["answers"].model or "")
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ('model student { provider = "transformers" }', "the model `student` needs `start`"),
+        ("model student { start = exam }", "no `train` node named `exam`"),
+        ('model student { provider = "openai", start = knows }', "`start` is for models of this process"),
+    ],
+)
+def test_models_without_a_start(project: Training, model: str, said: str) -> None:
+    project.base()
+    lines = STUDENT.strip().splitlines()
+    project.graph_of(more="\n".join([model, *lines[1:]]))
+    found = [one.message for one in load("graph.atk", root=project.root).diagnostics]
+    assert len(found) == 1
+    assert said in found[0]
+
+
+def test_the_weights_are_in_the_key(tmp_path: Path) -> None:
+    request = Request(TALK)
+    folder = tiny_tokenizer(tmp_path / "a", DOCS)
+    one = open_model(spec(folder), {}).key(request)
+    assert one == open_model(spec(folder), {}).key(request)
+    (folder / "model.safetensors").write_bytes(b"others")
+    others = open_model(spec(folder), {}).key(request)
+    assert len({one, others, open_model(spec(None), {}).key(request)}) == 3
+    assert open_model(spec(folder), {}).key(Request(TALK, sample=1)) != others
+
+
+def test_what_keeps_it_from_answering(tmp_path: Path) -> None:
+    (reply,) = ask(open_model(spec(tmp_path, presence_penalty=1.0), {}), Request(TALK))
+    assert (reply.status, reply.fault) == ("error", "request")
+    assert reply.error == "a model of this process knows no `presence_penalty`"
+    model = open_model(spec(tmp_path), {})
+    model.halt()
+    with pytest.raises(Halted):
+        ask(model, Request(TALK))
+
+
+@pytest.mark.slow
+def test_a_graph_asks_what_it_trained(project: Training) -> None:
+    tiny_model(project.root / "base", DOCS * 5)
+    summary = project.run()
+    assert (summary.status, summary.errors) == ("done", [])
+    assert summary.progress["answers"].calls == len(NAMES)
+    assert project.rows("SELECT DISTINCT model, endpoint, tokens_in > 0 FROM calls") == [
+        ("knows", "transformers", True)
+    ]
+    assert project.run().calls == 0
+    tiny_model(project.root / "base", DOCS * 5, seed=1)  # other weights: other answers
+    again = project.run()
+    assert (again.calls, project.started()) == (len(NAMES), 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chatml", [False, True])
+def test_what_is_served_is_what_was_trained(tmp_path: Path, chatml: bool) -> None:
+    """Byte for byte and token for token: the prompt, and the mark that ends the answer."""
+    folder = tiny_model(tmp_path / "base", DOCS * 5, chatml=chatml)
+    tokenizer = Tokenizer.load(folder)
+    (folder / "chat_template.jinja").write_text(tokenizer.chat.source)  # as the trainer's script leaves it
+    answer = {"role": "assistant", "content": "The guild."}
+    trained = of_messages(tokenizer, [*TALK, answer], "assistant", 1_000)
+    first = next(at for at, label in enumerate(trained.labels) if label != UNTRAINED)
+    model: Any = open_model(spec(folder, max_tokens=4), {})
+    shown = model.shown(Request(TALK))
+    assert shown.encode() == tokenizer.chat.render(TALK, prompt=True).encode()
+    assert shown.encode() == tokenizer.decode(trained.tokens[:first]).encode()
+    assert model._load().tokens(TALK) == trained.tokens[:first]
+    assert trained.tokens[-1] in model._load().ends | {tokenizer.end}
+    short, long = Request(TALK), Request([TALK[0], {"role": "user", "content": DOCS[0] * 3}])
+    alone = [ask(open_model(spec(folder, max_tokens=4), {}), one)[0] for one in (short, long)]
+    together = ask(open_model(spec(folder, max_tokens=4), {}), short, long)
+    assert [one.text for one in together] == [one.text for one in alone]  # a batch changes nothing
+    assert {one.status for one in together} <= {"ok", "cut"}
+    assert [one.tokens_in for one in together] == [one.tokens_in for one in alone]
+    drawn = open_model(spec(folder, max_tokens=8, temperature=1.5), {})
+    replies = ask(drawn, *(Request(TALK, sample=number) for number in range(3)))
+    assert len({one.text for one in replies}) > 1
+    (folder / "chat_template.jinja").unlink()
+    (mute,) = ask(open_model(spec(folder), {}), Request(TALK))
+    assert (mute.status, mute.fault) == ("error", "model")
+    assert "has no chat template" in (mute.error or "")
+    json.loads(model.body(Request(TALK)))
