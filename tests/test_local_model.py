@@ -15,19 +15,25 @@ from engine.models.base import Halted, Request
 from engine.runtime import load
 from engine.training.encoding import UNTRAINED, of_messages
 from engine.training.tokenizer import Tokenizer
-from tests.test_train import DOCS, NAMES, Training
+from tests.test_train import DOCS, Training
 from tests.tiny import tiny_model, tiny_tokenizer
 
 TALK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who built it?"}]
 STUDENT = """
 model student { provider = "transformers", start = knows, max_tokens = 6 }
-source exam -> { question: str }[] { path = "talks.jsonl" }
-prompt answers from exam -> { said: str } { template = "exam", model = student, reply = "text" }
+source exam -> { question: str }[] { path = "talks.jsonl", limit = 5 }
+prompt answers from exam -> { said: str } {
+  template = "exam"
+  model    = student
+  reply    = "text"
+  retries  = 0
+}
 """
 COPIES = """
 import shutil
 start = json.loads(Path("job.json").read_text())["start"]
 shutil.copytree(start, "model", dirs_exist_ok=True)
+shutil.copy("data/chat_template.jinja", "model")
 open("done.json", "w").write('{"steps": 6, "loss": 0.5, "seconds": 1.0}')
 sys.exit()
 """
@@ -67,7 +73,7 @@ def test_a_node_waits_for_the_model_that_it_asks(project: Training) -> None:
     assert order.index("knows") < order.index("answers")
     assert ("knows", "answers") in program.dag.edges
     plan = {node.name: node for node in project.plan().nodes}
-    assert (plan["answers"].to_call, plan["answers"].cost) == (len(NAMES), 0.0)
+    assert (plan["answers"].to_call, plan["answers"].cost) == (5, 0.0)
     assert "knows" in (plan["answers"].model or "")
 
 
@@ -113,15 +119,17 @@ def test_what_keeps_it_from_answering(tmp_path: Path) -> None:
 def test_a_graph_asks_what_it_trained(project: Training) -> None:
     tiny_model(project.root / "base", DOCS * 5)
     summary = project.run()
-    assert (summary.status, summary.errors) == ("done", [])
-    assert summary.progress["answers"].calls == len(NAMES)
-    assert project.rows("SELECT DISTINCT model, endpoint, tokens_in > 0 FROM calls") == [
-        ("knows", "transformers", True)
+    assert summary.errors == []
+    assert summary.progress["answers"].calls == 5
+    # Nobody taught it to stop: what it says is cut off, and is an answer all the same.
+    assert project.rows("SELECT DISTINCT model, endpoint, status, tokens_in > 0, tokens_out FROM calls") == [
+        ("knows", "transformers", "cut", True, 6)
     ]
     assert project.run().calls == 0
-    tiny_model(project.root / "base", DOCS * 5, seed=1)  # other weights: other answers
+    tiny_model(project.root / "base", DOCS * 5, seed=1)  # other weights: another model to ask
     again = project.run()
-    assert (again.calls, project.started()) == (len(NAMES), 2)
+    assert (again.calls, project.started()) == (5, 2)
+    assert project.rows("SELECT count(DISTINCT key) FROM calls") == [(10,)]
 
 
 @pytest.mark.slow
@@ -130,7 +138,10 @@ def test_what_is_served_is_what_was_trained(tmp_path: Path, chatml: bool) -> Non
     """Byte for byte and token for token: the prompt, and the mark that ends the answer."""
     folder = tiny_model(tmp_path / "base", DOCS * 5, chatml=chatml)
     tokenizer = Tokenizer.load(folder)
-    (folder / "chat_template.jinja").write_text(tokenizer.chat.source)  # as the trainer's script leaves it
+    stop = tokenizer.stop()
+    assert stop is not None
+    (folder / "chat_template.jinja").write_text(tokenizer.chat.source)  # as the trainer's script leaves them
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [stop[1]]}))
     answer = {"role": "assistant", "content": "The guild."}
     trained = of_messages(tokenizer, [*TALK, answer], "assistant", 1_000)
     first = next(at for at, label in enumerate(trained.labels) if label != UNTRAINED)
@@ -139,7 +150,7 @@ def test_what_is_served_is_what_was_trained(tmp_path: Path, chatml: bool) -> Non
     assert shown.encode() == tokenizer.chat.render(TALK, prompt=True).encode()
     assert shown.encode() == tokenizer.decode(trained.tokens[:first]).encode()
     assert model._load().tokens(TALK) == trained.tokens[:first]
-    assert trained.tokens[-1] in model._load().ends | {tokenizer.end}
+    assert trained.tokens[-1] in model._load().ends
     short, long = Request(TALK), Request([TALK[0], {"role": "user", "content": DOCS[0] * 3}])
     alone = [ask(open_model(spec(folder, max_tokens=4), {}), one)[0] for one in (short, long)]
     together = ask(open_model(spec(folder, max_tokens=4), {}), short, long)

@@ -136,14 +136,18 @@ class Loaded:
 
     def __init__(self, folder: str):
         import torch
-        from transformers import AutoTokenizer
+        from transformers import AutoTokenizer, GenerationConfig
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         self.torch = torch
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
         if not self.tokenizer.chat_template:
             raise ValueError("it has no chat template, so that it cannot be asked")
         self.model = loaded(folder, "bfloat16" if self.device == "cuda" else "float32").to(self.device).eval()
+        if (Path(folder) / "generation_config.json").is_file():  # an adapter has its own
+            self.model.generation_config = GenerationConfig.from_pretrained(folder)
         ends = self.model.generation_config.eos_token_id
         self.ends = {ends} if isinstance(ends, int) else set(ends or ())
         if self.tokenizer.eos_token_id is not None:

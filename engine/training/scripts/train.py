@@ -99,8 +99,7 @@ if JOB["lora"] and JOB["merge"]:
     trained = trained.merge_and_unload()
 trained.save_pretrained(HERE / "model")
 tokenizer.save_pretrained(HERE / "model")
-if not JOB["lora"] or JOB["merge"]:
-    trained.generation_config.save_pretrained(HERE / "model")
+model.generation_config.save_pretrained(HERE / "model")  # an adapter's too: it knows where to stop
 losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 done = {"steps": result.global_step, "loss": losses[-1] if losses else None, "seconds": time.time() - STARTED}
 (HERE / "done.json").write_text(json.dumps(done))
