@@ -33,6 +33,8 @@ bare loop of aiohttp that keeps nothing (`benchmarks/throughput_floor.py`), in t
 AGAIN = """The same graph once more: nothing changed; a param changed that no node reads; one row changed,
 and one call is paid. Then `atk show` of that store, and again with five million calls in it."""
 MEMORY = "Cold runs over more and more rows, and the same again with nothing to do."
+HOSTILE = """An endpoint that refuses above 64 in flight and fails now and then, `parallel = 256`; in turns
+with the same at 64 in flight without a fault."""
 START = "What one waits for before anything happens."
 MANY = ["throughput.py", "--latency", "500", "--rows", "10000", "--repeat", "1", "--in-flight"]
 SECTIONS = (
@@ -49,6 +51,12 @@ SECTIONS = (
         (["warm.py", "--rows", "2000", "--calls", "10000"],),
     ),
     ("Memory", MEMORY, (["memory.py"],), (["memory.py", "--rows", "1000", "2000"],)),
+    (
+        "An endpoint that refuses",
+        HOSTILE,
+        (["hostile.py"],),
+        (["hostile.py", "--rows", "500", "--repeat", "1"],),
+    ),
     ("Start", START, (["startup.py"],), (["startup.py"],)),
 )
 

@@ -76,27 +76,34 @@ def floor(server: Endpoint, rows: int, in_flight: int) -> dict[str, Any]:
     return result
 
 
+def prepare(folder: Path, server: Endpoint, rows: int, in_flight: int) -> dict[str, str]:
+    """The graph, its prompt and its rows in an empty folder; the environment to run it in."""
+    (folder / "prompts").mkdir()
+    (folder / "prompts" / "ask.md").write_text("user:\n{{ text }}\n")
+    (folder / "graph.atk").write_text(GRAPH.format(in_flight=in_flight))
+    with (folder / "rows.jsonl").open("w") as file:
+        file.writelines(json.dumps({"text": prompt(row)}) + "\n" for row in range(rows))
+    return os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "ATK_BASE_URL": server.base_url,
+        "ATK_MODEL": "mock",
+        "ATK_API_KEY": "sk-mock",
+    }
+
+
+EXEC = [sys.executable, "-m", "engine.commands", "exec", "graph.atk", "--json"]
+
+
 def engine(server: Endpoint, rows: int, in_flight: int) -> dict[str, Any]:
-    """`atk exec` in an empty folder."""
+    """`atk exec` in an empty folder, then once more."""
     server.reset()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "prompts").mkdir()
-        (folder / "prompts" / "ask.md").write_text("user:\n{{ text }}\n")
-        (folder / "graph.atk").write_text(GRAPH.format(in_flight=in_flight))
-        with (folder / "rows.jsonl").open("w") as file:
-            file.writelines(json.dumps({"text": prompt(row)}) + "\n" for row in range(rows))
-        environment = os.environ | {
-            "PYTHONPATH": str(ROOT),
-            "ATK_BASE_URL": server.base_url,
-            "ATK_MODEL": "mock",
-            "ATK_API_KEY": "sk-mock",
-        }
-        command = [sys.executable, "-m", "engine.commands", "exec", "graph.atk", "--json"]
-        result = measured(command, folder, environment)
+        environment = prepare(folder, server, rows, in_flight)
+        result = measured(EXEC, folder, environment)
         stats = server.stats()
         assert stats["calls"] == rows, stats
-        warm = measured(command, folder, environment)
+        warm = measured(EXEC, folder, environment)
         assert server.stats()["calls"] == rows, "the second run paid again"
         result["engine"] = result["printed"]["seconds"]
         result["warm"] = warm

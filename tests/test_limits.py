@@ -139,16 +139,81 @@ async def taken(limits: Limits, count: int) -> list[Place]:
     return [await limits.acquire() for _ in range(count)]
 
 
-def test_one_burst_of_refusals_takes_a_quarter_away_once() -> None:
+def test_a_burst_of_refusals_takes_half_of_the_places_at_most() -> None:
     async def work() -> None:
         limits = Limits(64)
         places = await taken(limits, 64)
         for place in places:
             limits.release(place, "limited")
-        assert limits.limit == 48
-        for place in await taken(limits, 48):  # sent after the decrease: they count again
+        assert limits.limit == 32
+        for place in await taken(limits, 32):  # sent after the decrease: they count again
             limits.release(place, "limited")
-        assert limits.limit == 36
+        assert limits.limit == 16
+
+    run(work)
+
+
+def test_a_burst_takes_as_many_places_as_were_refused() -> None:
+    async def work() -> None:
+        limits = Limits(64)
+        places = await taken(limits, 64)
+        for place in places[:10]:
+            limits.release(place, "limited")
+        assert limits.limit == 54
+        for place in places[10:]:
+            limits.release(place, "ok")
+        assert limits.limit == 54
+
+    run(work)
+
+
+def test_many_places_are_given_little_by_little() -> None:
+    """So that the first refusal is heard before all are sent."""
+
+    async def work() -> tuple[list[int], list[int]]:
+        seen: list[list[int]] = []
+        for refused in (False, True):
+            limits = Limits(256)
+            calls = [asyncio.create_task(limits.acquire()) for _ in range(256)]
+            await settle()
+            seen.append([limits.in_flight])
+            if refused:
+                limits.release(await calls[0], "limited")
+                await settle()
+            await asyncio.sleep(0.8)
+            seen[-1].append(limits.in_flight)
+            for call in calls:
+                call.cancel()
+        return seen[0], seen[1]
+
+    assert run(work) == ([64, 256], [64, 63])
+
+
+@pytest.mark.parametrize(("answered", "paused"), [(False, True), (True, False)])
+def test_everyone_waits_only_where_fewer_at_a_time_do_not_help(answered: bool, paused: bool) -> None:
+    async def work() -> tuple[float, float]:
+        clock = Clock()
+        limits = Limits(8, clock=clock)
+        first = await taken(limits, 8)
+        own = limits.refused(first[0], 5.0)
+        for place in first:
+            limits.release(place, "limited")
+        second = await taken(limits, 4)
+        if answered:
+            limits.release(second.pop(), "ok")
+        return own, limits.refused(second[0], 5.0)
+
+    assert run(work) == (5.0, 0.0 if paused else 5.0)
+
+
+def test_who_rests_is_sent_away_when_the_run_stops() -> None:
+    async def work() -> None:
+        limits = Limits(1)
+        resting = asyncio.create_task(limits.rest(60))
+        await settle()
+        limits.halt()
+        with pytest.raises(Halted):
+            await asyncio.wait_for(resting, 1)
 
     run(work)
 

@@ -8,6 +8,7 @@ belongs to one event loop and needs no lock.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import math
@@ -21,7 +22,10 @@ from engine.models.faults import Failure
 
 Outcome = Literal["ok", "limited", "failed"]
 
-DECREASE = 0.75
+START = 64  # places at first; half as many more every `RAMP` seconds while calls wait and none was refused
+RAMP = 0.1  # a refusal comes at once: it is heard before many more are sent
+LEAST_LEFT = 0.5  # of the places, after a burst of which all were refused
+DECREASE = 0.75  # of the places, where few of them were taken: it cannot be told how many are too many
 NEAR_CEILING = 0.9  # from here on growth is slow: this is about where it was too much before
 SLOW_GROWTH = 0.1
 BREAKING: frozenset[Fault] = frozenset({"authentication", "model", "transport"})
@@ -80,9 +84,10 @@ class Bucket:
 class Limits:
     """The limits of one endpoint.
 
-    `parallel` places; the highest priority goes first, then the lowest turn. When the endpoint
-    says that it is too much, the places become fewer by a quarter, once for all the requests
-    that were under way together; each round of successes gives one back, until `parallel`.
+    Up to `parallel` places; the highest priority goes first, then the lowest turn. They become
+    more while all goes well. When the endpoint says that it is too much, they become fewer by as
+    many as it refused of the requests that were under way together, by half at most; each round of
+    successes gives one back.
     `rpm` and `tpm` are requests and tokens a minute. `clock` gives seconds and never goes back.
     """
 
@@ -96,9 +101,13 @@ class Limits:
         self.parallel = max(1, parallel)
         self.in_flight = 0
         self._clock = clock
-        self._allowed = float(self.parallel)
+        self._allowed = float(min(START, self.parallel))
+        self._ramping = self._allowed < self.parallel
         self._ceiling = math.inf
+        self._floor = 1.0
         self._generation = 0
+        self._taken = True  # a request of this generation was answered
+        self._asked_until = 0.0
         self._turns = itertools.count()
         self._queue: list[tuple[float, int, int, asyncio.Future[Place], bool]] = []
         self._paused_until = 0.0
@@ -109,6 +118,7 @@ class Limits:
         self._answered = False  # it did, at least once
         self._lost_since: float | None = None  # since when it has not been reached
         self._halted = False
+        self._stopped = asyncio.Event()
         self._failures = 0
         self._broken: Failure | None = None
         self._try_at = 0.0
@@ -162,15 +172,33 @@ class Limits:
             self._answered, self._lost_since = True, None
             self._failures = 0
             self._broken = None
+            self._taken = self._taken or place.generation == self._generation
             self._grow()
-        elif outcome == "limited" and place.generation == self._generation:
-            self._generation += 1
-            self._ceiling = self._allowed
-            self._allowed = max(1.0, self._allowed * DECREASE)
+        elif outcome == "limited":
+            self._shrink(place)
         if self._tokens is not None and tokens is not None:
             self._tokens.take(tokens - place.tokens)
         if self._queue:
             self._dispatch()
+
+    def refused(self, place: Place, wait: float) -> float:
+        """The endpoint refused a request and asked to `wait`: seconds that this call must wait itself.
+
+        Too many at a time is mended by fewer places, and the others go on. Where what was sent after
+        that is refused too, and nothing of it was taken, it is the rate: then everyone waits.
+        """
+        now = self._clock()
+        if now < self._asked_until and place.generation == self._generation and not self._taken:
+            self.pause(wait)
+            return 0.0
+        self._asked_until = max(self._asked_until, now + wait)
+        return wait
+
+    async def rest(self, seconds: float) -> None:
+        """Wait so long without a place. Raises `Halted` as soon as the run stops."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+            raise Halted
 
     def pause(self, seconds: float) -> None:
         """Let nobody go for so long: the endpoint asked for it."""
@@ -185,6 +213,7 @@ class Limits:
     def halt(self) -> None:
         """Give no more places; what is under way goes on."""
         self._halted = True
+        self._stopped.set()
         self._send_away(Halted())
 
     def failed(self, failure: Failure) -> None:
@@ -221,6 +250,23 @@ class Limits:
             step = 1.0 if self._allowed < self._ceiling * NEAR_CEILING else SLOW_GROWTH
             self._allowed = min(float(self.parallel), self._allowed + step / self._allowed)
 
+    def _shrink(self, place: Place) -> None:
+        """One refusal: those that were under way together give up a place each."""
+        if place.generation == self._generation:
+            self._generation += 1
+            self._taken = self._ramping = False
+            used, fewer = self.in_flight + 1.0, self._allowed * DECREASE
+            self._ceiling = self._allowed
+            if used < fewer:
+                self._allowed = self._floor = max(1.0, fewer)
+            else:
+                self._allowed = min(self._allowed, used)
+                self._floor = max(1.0, self._allowed * LEAST_LEFT)
+        if place.generation == self._generation - 1 and self._allowed > self._floor:
+            self._allowed = max(self._floor, self._allowed - 1)
+            if self._allowed > self._floor:
+                self._ceiling = self._allowed + 1
+
     def _delay(self, tokens: int) -> float:
         """Seconds until the next may go; infinite when that needs a place to come free."""
         if self.in_flight >= int(self._allowed):
@@ -253,8 +299,8 @@ class Limits:
                 continue
             delay = self._delay(tokens)
             if delay > 0.0:
-                if delay < math.inf:
-                    self._wake_in(delay)
+                if delay < math.inf or self._ramping:
+                    self._wake_in(min(delay, RAMP) if self._ramping else delay)
                 return
             heapq.heappop(self._queue)
             future.set_result(self._grant(turn, tokens, probe))
@@ -268,5 +314,11 @@ class Limits:
         self._timer = loop.call_later(delay, self._woken)
 
     def _woken(self) -> None:
+        late = self._timer is not None and asyncio.get_running_loop().time() - self._timer.when() > RAMP / 2
         self._timer = None
+        if late:  # so busy that a refusal may lie unread
+            pass
+        elif self._ramping and self.in_flight >= int(self._allowed):
+            self._allowed = min(float(self.parallel), 1.5 * self._allowed)
+            self._ramping = self._allowed < self.parallel
         self._dispatch()

@@ -90,7 +90,7 @@ class OpenAI:
                 failure = await self._given_up(answer, with_schema)
                 return _error(failure, attempts, down=limits.broken is not None)
             if pause:
-                await asyncio.sleep(pause)
+                await limits.rest(pause)
 
     def halt(self) -> None:
         """Send nothing new; calls that still wait for a place end with `Halted`."""
@@ -123,8 +123,8 @@ class OpenAI:
             pause = retries.pause(answer, limits.lost() if answer.fault == "transport" else None)
             if answer.slow_down:
                 outcome, taken = "limited", 0
-                if answer.wait is not None:
-                    limits.pause(answer.wait)
+                if answer.wait is not None and pause is not None:
+                    pause = limits.refused(place, answer.wait)
             elif answer.fault == "transport" and pause:
                 # Kept while it waits: an endpoint that may be dead is not stormed by all the others.
                 await asyncio.sleep(pause)
