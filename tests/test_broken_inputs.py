@@ -6,6 +6,7 @@ each, the same project, mended, must run to its end.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
@@ -17,6 +18,8 @@ from pathlib import Path
 import pytest
 
 from engine.commands import main
+from engine.store.errors import StoreError
+from engine.store.reader import open_reader
 from tests.endpoint import endpoint
 
 HOUSE = Path(__file__).parents[1]
@@ -39,13 +42,29 @@ KEY = "sk-a-key-that-must-not-be-seen"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("ATK_BASE_URL", "ATK_MODEL", "ATK_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "inputs").mkdir()
-    (tmp_path / "prompts").mkdir()
-    (tmp_path / "inputs" / "bees.txt").write_text(TEXT, encoding="utf-8")
-    (tmp_path / "prompts" / "cards.md").write_text(PROMPT, encoding="utf-8")
-    (tmp_path / "graph.atk").write_text(GRAPH, encoding="utf-8")
+    make_whole(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def make_whole(folder: Path) -> None:
+    """The project as it should be. Its store stays where it can be read: what was paid for is in it."""
+    sound = readable(folder / ".atk" / "store.duckdb")
+    for there in folder.iterdir():
+        if there.name != ".atk" or not sound:
+            shutil.rmtree(there) if there.is_dir() else there.unlink()
+    for name, text in (("inputs/bees.txt", TEXT), ("prompts/cards.md", PROMPT), ("graph.atk", GRAPH)):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def readable(store: Path) -> bool:
+    try:
+        with contextlib.closing(open_reader(store)) as reader:
+            reader.sql("FROM calls")
+    except (StoreError, OSError):
+        return False
+    return True
 
 
 def data(name: str, content: bytes, type_: str = "{ text: str }") -> Callable[[Path], None]:
@@ -153,6 +172,9 @@ def test_what_is_said(folder: Path, case: str, capsys: pytest.CaptureFixture[str
     assert said.format(folder=folder) in whole
     assert "Traceback" not in whole
     assert "fault of atk's own" not in whole
+    make_whole(folder)
+    assert main(["exec", "graph.atk"]) == 0
+    assert (folder / "out" / "cards.jsonl").read_text(encoding="utf-8")
 
 
 def shortened(part: int) -> Callable[[bytes], bytes]:

@@ -14,6 +14,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from engine.language.comparisons import nonsense
 from engine.language.remembered import Remembered, version_of
 from engine.language.sqltext import identifier, text
 
@@ -160,28 +161,39 @@ class Binder:
         return found
 
     def _mentions(self, query: str) -> tuple[list[Mention], list[Mention]]:
+        found = _Mentions(query)
+        found.walk(self._parsed(query), frozenset())
+        return found.tables, found.parameters
+
+    def _parsed(self, query: str) -> dict[str, Any]:
+        """DuckDB's own parse tree of a query. Raises `Unbound`."""
         parsed = json.loads(self._fetch(f"SELECT json_serialize_sql({text(query)})")[0][0])
         if parsed.get("error"):
             raise _unparsed(parsed, query)
         statements = parsed["statements"]
         if len(statements) != 1:
             raise Unbound("a query is one SELECT" if statements else "this query is empty")
-        found = _Mentions(query)
-        found.walk(statements[0]["node"], frozenset())
-        return found.tables, found.parameters
+        tree: dict[str, Any] = statements[0]["node"]
+        return tree
 
     def describe(
         self, query: str, tables: Mapping[tuple[str, ...], Mapping[str, str]], values: Mapping[str, Any]
     ) -> list[tuple[str, str]]:
-        """Names and types of the columns that a query gives, over empty tables. Raises `Unbound`."""
+        """Names and types of the columns that a query gives, over empty tables. Raises `Unbound`.
+
+        Comparisons that DuckDB lets pass and that mean nothing are faults here too.
+        """
         known_by = [(parts, list(columns.items())) for parts, columns in tables.items()]
-        key = self.remembered.key("describe", query, known_by, sorted(values.items()))
+        key = self.remembered.key("sound", query, known_by, sorted(values.items()))
         if (known := self.remembered.get(key)) is not None:
             return [(str(name), str(kind)) for name, kind in known]
         for parts, columns in tables.items():
             self._table(parts, columns)
         rows = self._fetch(f"DESCRIBE {query}", values or None, skipped=len("DESCRIBE "))
         found = [(str(row[0]), _NULL.sub("INTEGER", str(row[1]))) for row in rows]
+        for fault in nonsense(self._parsed(query), tables):
+            start, length = _Mentions(query).place(fault.constant)
+            raise Unbound(fault.message, fault.help, start=start, length=length)
         self.remembered.put(key, found)
         return found
 

@@ -7,7 +7,7 @@ as `Wrong`, with diagnostics at the smallest part at fault. Statements and nodes
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -402,6 +402,28 @@ class _Check:
                 self.alike(left, right, right)
             case ast.Call() if node.name == "if" and node.arguments:
                 self.wanted(node.arguments[0][1], {"bool"}, "`if` asks what is true or false")
+                self.together(node.name, node.arguments[1:])
+            case ast.Call() if node.name in ("greatest", "least", "coalesce", "ifnull", "nullif"):
+                self.together(node.name, node.arguments)
+            case ast.Sequence(items=items):
+                self.together("a list", [(None, item) for item in items])
+
+    def together(self, name: str, arguments: Sequence[tuple[ast.Word | None, ast.Expression]]) -> None:
+        """What becomes one value, or stands in one list, is of one type."""
+        first: tuple[str, str] | None = None
+        for _, argument in arguments:
+            type_ = self.type(argument)
+            found = family(type_) if type_ else None
+            if not type_ or not found:
+                continue
+            if first is None:
+                first = found, type_
+            elif found != first[0]:
+                whose = name if " " in name else f"`{name}`"
+                said = f"{whose} takes values of one type: {spelled(first[1])}, and this is {spelled(type_)}"
+                texts = {found, first[0]} == {"number", "text"}
+                help = 'a number becomes a text in `"" || n`' if texts else None
+                raise wrong("ATK123", said, argument.span, help)
 
     def choices(self, node: ast.Expression) -> None:
         """What is one of a few texts is not compared with another one, and nothing is less than null."""
