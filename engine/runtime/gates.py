@@ -1,7 +1,8 @@
 """Gates over rows, evaluated by DuckDB in small batches as rows come.
 
 Every expression of the language is DuckDB's SQL, so DuckDB decides it: there is no second
-meaning in Python. One query a batch, in a thread, on a connection that holds nothing.
+meaning in Python, but for a column that is true or false by itself. One query a batch, in a thread,
+on a connection that holds nothing.
 """
 
 from __future__ import annotations
@@ -104,6 +105,9 @@ class Gates:
         """The value of each expression for each row; where one cannot be worked out, the `Exception`."""
         if not rows or not expressions:
             return [() for _ in rows]
+        flags = [_flag(expression, types) for expression in expressions]
+        if None not in flags:
+            return [tuple(row.get(str(name)) for name in flags) for row in rows]
         key = (tuple(expressions), tuple(types.items()))
         future: asyncio.Future[list[tuple[Any, ...]]] = asyncio.get_running_loop().create_future()
         self.waiting.setdefault(key, []).append((rows, future))
@@ -146,6 +150,12 @@ class Gates:
             if len(rows) == 1:
                 return [tuple(error for _ in expressions)]
             return [self.run(expressions, [row], types)[0] for row in rows]
+
+
+def _flag(expression: str, types: Mapping[str, str]) -> str | None:
+    """The column, where an expression is nothing but one of true and false: `keep ok` needs no query."""
+    name = expression[1:-1] if expression.startswith('"') else expression
+    return name if types.get(name) == "BOOLEAN" else None
 
 
 async def held(
