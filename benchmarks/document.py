@@ -37,6 +37,12 @@ GRAPH = """A graph of five prompts and a `gather`, every call known afterwards: 
 overhead, and against the same graph node after node, simulated and run."""
 HOSTILE = """An endpoint that refuses above 64 in flight and fails now and then, `parallel = 256`; in turns
 with the same at 64 in flight without a fault."""
+LEARNING = """What variations of documents are worth. A model of 1.1 million weights grows up among 200
+invented firms until it answers what is asked of them. Two models start from it and read of 13 others, equally
+long: one 30 copies of each document, one 30 variations of it. Both are shown how half of the facts are
+asked for, and examined on the other half: right is who names the value. `known`: questions put as they
+were for the first half; `held out`: put otherwise. All of it is graphs of atk
+(`benchmarks/learning/*.atk`), with templates in the place of a model that rewrites."""
 START = "What one waits for before anything happens."
 MANY = ["throughput.py", "--latency", "500", "--rows", "10000", "--repeat", "1", "--in-flight"]
 SECTIONS = (
@@ -60,6 +66,7 @@ SECTIONS = (
         (["hostile.py"],),
         (["hostile.py", "--rows", "500", "--repeat", "1"],),
     ),
+    ("Learning", LEARNING, (["learning/run.py"],), ()),
     ("Start", START, (["startup.py"],), (["startup.py"],)),
 )
 

@@ -133,6 +133,22 @@ def test_a_graph_asks_what_it_trained(project: Training) -> None:
 
 
 @pytest.mark.slow
+def test_models_are_loaded_one_after_another(tmp_path: Path) -> None:
+    """The library cannot load two at once."""
+    folders = [tiny_model(tmp_path / str(seed), DOCS * 5, seed=seed) for seed in range(3)]
+    for folder in folders:
+        (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
+
+    async def all_() -> list[Any]:
+        models = [open_model(spec(folder, max_tokens=2), {}) for folder in folders]
+        replies = await asyncio.gather(*(model.call(Request(TALK)) for model in models for _ in range(2)))
+        await asyncio.gather(*(model.close() for model in models))
+        return list(replies)
+
+    assert {one.error for one in asyncio.run(all_())} == {None}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("chatml", [False, True])
 def test_what_is_served_is_what_was_trained(tmp_path: Path, chatml: bool) -> None:
     """Byte for byte and token for token: the prompt, and the mark that ends the answer."""

@@ -52,6 +52,17 @@ train expert from conversations, docs {
 }
 """
 
+PREFERS = """
+sql pairs { query = "SELECT question AS prompt, answer AS chosen, 'No.' AS rejected FROM talks" }
+train prefers from pairs {
+  method = "dpo"
+  start = expert
+  batch = 4
+  lora = { r: 4 }
+  merge = true
+}
+"""
+
 PRETENDER = """\
 #!{python}
 import json, os, sys, time
@@ -136,6 +147,9 @@ def test_one_row_says_what_came_of_it(project: Training) -> None:
     ]
     asked = json.loads((project.root / folder).parent.joinpath("job.json").read_text())
     assert asked["trainer"]["learning_rate"] == 0.003
+    card = (project.root / folder / "README.md").read_text()
+    assert "| method | continued pretraining on texts |" in card
+    assert "- `docs`: 12 rows" in card
     assert "torch==1\n" in (project.root / folder).parent.joinpath("requirements.lock").read_text()
 
 
@@ -190,6 +204,22 @@ train apart from corpus { method = "cpt", start = "base" }
     assert not held_out & {
         json.loads(line)["text"] for line in (folder / "data/corpus.jsonl").read_text().splitlines()
     }
+
+
+def test_pairs_of_answers(project: Training) -> None:
+    pairs = [{"prompt": f"{name}?", "chosen": "Yes.", "rejected": "No."} for name in NAMES]
+    project.write("pairs.jsonl", "".join(json.dumps(pair) + "\n" for pair in pairs))
+    project.graph_of(
+        more="""
+source pairs -> { prompt: str, chosen: str, rejected: str }[] { path = "pairs.jsonl" }
+train prefers from pairs { method = "dpo", start = "base", batch = 4, options = { beta: 0.2 } }
+"""
+    )
+    assert project.run().status == "done"
+    assert project.rows("SELECT method, rows FROM prefers") == [("dpo", 12)]
+    folder = project.root / "out/models/prefers/latest"
+    assert json.loads((folder / "job.json").read_text())["trainer"]["beta"] == 0.2
+    assert [json.loads(line) for line in (folder / "data/pairs.jsonl").read_text().splitlines()] == pairs
 
 
 # -- what is said before -------------------------------------------------------------------------------
@@ -359,7 +389,9 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     project = Training(tmp_path, monkeypatch)
     tiny_model(project.root / "base", DOCS * 5)
-    project.graph_of(knows="checkpoint = 5\n  packing = true\n  length = 64\n  steps = 100", more=EXPERT)
+    project.graph_of(
+        knows="checkpoint = 5\n  packing = true\n  length = 64\n  steps = 100", more=EXPERT + PREFERS
+    )
     process = began_real(project, 20)
     process.kill()
     process.communicate()
@@ -377,6 +409,8 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(
     ((expert, *rest),) = project.rows("SELECT folder, method, rows FROM expert")
     assert rest == ["sft", 24]
     asks_an_adapter(project.root / expert)
+    assert project.rows("SELECT method, rows FROM prefers") == [("dpo", 12)]
+    assert weights(project.root / "out/models/prefers/latest/model")  # merged, and whole
     interrupted = weights(folder / "model")
     for name in ("checkpoints", "model", "done.json", "metrics.jsonl"):
         path = folder / name

@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.data.chat_template import ChatTemplate, NoTemplate, shipped
-from engine.training.encoding import UNTRAINED, Example, of_messages, of_segments, of_text
+from engine.training.encoding import (
+    UNTRAINED,
+    Example,
+    of_messages,
+    of_pair,
+    of_segments,
+    of_text,
+    split,
+)
 from engine.training.order import Part, order, packed
 from engine.training.recipes import recipe
 from engine.training.report import overlap, report
@@ -129,6 +137,22 @@ def test_segments_of_messages(tokenizer: Tokenizer) -> None:
     shouting = ChatTemplate("{% for m in messages %}{{ m.content | upper }}\n{% endfor %}")
     with pytest.raises(NoTemplate, match="does not write a message as it is"):
         of_segments(replace(tokenizer, chat=shouting), segments, 1_000)
+
+
+def test_two_answers_to_one_prompt(tokenizer: Tokenizer) -> None:
+    stop = tokenizer.stop()
+    assert stop is not None
+    pair = of_pair(tokenizer, TALK[:2], "The guild.", [{"role": "assistant", "content": "Who knows?"}], 1_000)
+    assert pair.rejected is not None
+    chosen, rejected = split(pair), split(pair.rejected)
+    assert chosen[0] == rejected[0] == tokenizer.encode(tokenizer.chat.render(TALK[:2], prompt=True))[0]
+    assert tokenizer.decode(chosen[1]) == f"The guild.{stop[0]}"
+    assert tokenizer.decode(rejected[1]) == f"Who knows?{stop[0]}"
+    assert pair.size == sum(map(len, (*chosen, *rejected)))
+    bare = of_pair(tokenizer, "When?", "In 1801.", "In 1701.", 1_000)
+    assert tokenizer.decode(split(bare)[0]) == tokenizer.chat.render(
+        [{"role": "user", "content": "When?"}], prompt=True
+    )
 
 
 def test_a_conversation_that_is_too_long_is_cut_and_counted(tokenizer: Tokenizer) -> None:

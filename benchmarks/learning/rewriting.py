@@ -14,7 +14,7 @@ from typing import Any
 from world import FIRST, RELATIONS, Fact, variation
 
 PATTERN = re.compile(
-    r"(?P<firm>.+?) was founded by (?P<founder>.+?)\. It is based in (?P<city>.+?)\. "
+    r"(?P<firm>.+?)\. It was founded by (?P<founder>.+?)\. It is based in (?P<city>.+?)\. "
     r"It makes (?P<product>.+?)\. It was opened in (?P<year>\d+)\."
 )
 

@@ -33,6 +33,7 @@ from world import HELD_OUT, KNOWN, Fact, Maker, document, variation  # noqa: E40
 
 END, PAD = "<|im_end|>", "<|pad|>"
 ARMS = ("base", "copies", "variations")
+MARKS = "SELECT arm, phrasing, right_share FROM marks"
 
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -147,7 +148,7 @@ def measured(
     shutil.copytree(home / "out/models/base/latest/model", folder / "base", dirs_exist_ok=True)
     world_b(folder, world_a(folder, options.grown), options.firms, seed)
     run("learning.atk", folder, {"seed": str(seed), "count": str(options.count), **values})
-    return {(arm, phrasing): right for arm, phrasing, _, right in rows(folder, "FROM marks")}
+    return {(arm, phrasing): right for arm, phrasing, right in rows(folder, MARKS)}
 
 
 def main() -> None:

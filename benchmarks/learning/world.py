@@ -59,7 +59,7 @@ ASKED = {
 }  # fmt: skip
 ANSWERED = {name: said[0] for name, said in SAID.items()}
 FIRST = {
-    "founder": "{e} was founded by {v}.",
+    "founder": "It was founded by {v}.",
     "city": "It is based in {v}.",
     "product": "It makes {v}.",
     "year": "It was opened in {v}.",
@@ -122,8 +122,8 @@ class Maker:
 
 
 def document(facts: Sequence[Fact]) -> str:
-    """A source text as one finds it: named once, then `it`, always in one order."""
-    return " ".join(FIRST[one.relation].format(e=one.firm, v=one.value) for one in facts)
+    """A source text as one finds it: a title, then `it`, always in one order."""
+    return " ".join([f"{facts[0].firm}.", *(FIRST[one.relation].format(v=one.value) for one in facts)])
 
 
 def variation(facts: Sequence[Fact], draw: random.Random) -> str:

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from engine.training.recipes import Recipe
     from engine.training.report import Report
 
+WANTED = {
+    "sft": "a table needs a column `text`, `messages` (as the kind `chat` makes them) or `segments`",
+    "dpo": "a table needs columns `prompt`, `chosen` and `rejected`, each a text or messages",
+}
+PAIR = ("prompt", "chosen", "rejected")
 HELD_OUT = ("test", "validation", "valid", "val", "dev", "eval", "held_out")
 
 
@@ -40,8 +45,9 @@ class LoraSettings(Settings):
 class TrainSettings(Settings):
     """Settings of `train`."""
 
-    method: Literal["cpt", "sft"] = Field(
-        description="`cpt` goes on with pretraining, on texts; `sft` teaches answers, on conversations."
+    method: Literal["cpt", "sft", "dpo"] = Field(
+        description="`cpt` goes on with pretraining, on texts; `sft` teaches answers, on conversations; "
+        "`dpo` which of two answers is better, on columns `prompt`, `chosen` and `rejected`."
     )
     start: Annotated[str, Role.START] = Field(
         description="The model that is trained: a folder, a name at the hub, or an earlier `train` node."
@@ -56,7 +62,9 @@ class TrainSettings(Settings):
         description="What is learnt of a conversation: the assistant's turns, all, or what `train` marks; "
         "`marked` for `sft` where messages are, else `assistant`; `all` for `cpt`.",
     )
-    epochs: int | None = Field(None, gt=0, description="How often all is seen; 5 for `cpt`, 3 for `sft`.")
+    epochs: int | None = Field(
+        None, gt=0, description="How often all is seen; 5 for `cpt`, 3 for `sft`, 1 for `dpo`."
+    )
     steps: int | None = Field(
         None,
         gt=0,
@@ -69,7 +77,9 @@ class TrainSettings(Settings):
         description="Sequences at once in memory; 2 if absent.",
     )
     learning_rate: float | None = Field(
-        None, gt=0, description="2e-5 for `cpt`, 1e-5 for `sft`, 1e-4 with `lora`."
+        None,
+        gt=0,
+        description="2e-5 for `cpt`, 1e-5 for `sft`, 1e-6 for `dpo`; with `lora` 1e-4, for `dpo` 1e-5.",
     )
     schedule: str | None = Field(
         None, description='How it changes: `"cosine"` if absent, `"constant"`, `"linear"`.'
@@ -116,7 +126,7 @@ class TrainSettings(Settings):
         None, description="Where job folders are made; `out/models/NAME` if absent."
     )
     options: dict[str, Any] | None = Field(
-        None, description="Arguments of TRL's `SFTConfig`, handed on as they are."
+        None, description="Arguments of TRL's `SFTConfig` or `DPOConfig`, as they are."
     )
 
 
@@ -156,7 +166,7 @@ class Train(TableKind):
                     "ATK175",
                     f"`{name}` has nothing to train on",
                     None,
-                    "a table needs a column `text`, `messages` (as the kind `chat` makes them) or `segments`",
+                    WANTED.get(settings.method, WANTED["sft"]),
                 )
         share = settings.share or {}
         if any(value <= 0 for value in share.values()):
@@ -218,6 +228,7 @@ class Train(TableKind):
         from engine.models import folders
         from engine.store.keys import fingerprint
         from engine.training import running
+        from engine.training.card import card
 
         settings = cast(TrainSettings, context.node.settings)
         name = context.node.name
@@ -240,6 +251,8 @@ class Train(TableKind):
             done = job.done()
         if done is None:
             raise KindError(f"`{name}`: the trainer left no model in {job.folder}", f"see {job.log}")
+        counts = {one.name: len(one.rows) for one in prepared.inputs}
+        (job.model / "README.md").write_text(card(job, done, counts, prepared.report.warnings), "utf-8")
         _point(job)
         own = {
             "folder": _shown(job.model, context.root),
@@ -323,7 +336,7 @@ class Preparation:
         from engine.training import order
         from engine.training.recipes import FEW_STEPS
 
-        lengths = [len(one.tokens) for one in self.examples]
+        lengths = [one.size for one in self.examples]
         recipe = self.recipe
         wanted = recipe.steps * recipe.batch if recipe.steps else None
 
@@ -346,7 +359,9 @@ class Preparation:
         found = Read(name, form)
         for row in rows:
             held_out = row.columns.get("split") in HELD_OUT
-            value = row.columns.get(form)
+            value: Any = row.columns.get(form)
+            if form == "pair":
+                value = {name: row.columns[name] for name in PAIR}
             text = _text(form, value)
             if not text.strip():
                 found.refused.append("there is nothing in them")
@@ -362,7 +377,7 @@ class Preparation:
             (found.held_out if held_out else found.examples).extend(examples)
             (found.held_out_texts if held_out else found.texts).append(text)
             if not held_out:
-                found.rows.append({form: value})
+                found.rows.append(value if form == "pair" else {form: value})
         return found
 
     def encoded(self, form: str, value: Any, loss: Loss) -> Iterable[Example]:
@@ -372,6 +387,12 @@ class Preparation:
         match form:
             case "messages":
                 return [encoding.of_messages(self.tokenizer, value, loss, length)]
+            case "pair":
+                return [
+                    encoding.of_pair(
+                        self.tokenizer, value["prompt"], value["chosen"], value["rejected"], length
+                    )
+                ]
             case "segments":
                 return [encoding.of_segments(self.tokenizer, value, length)]
         return encoding.of_text(self.tokenizer, value, length)
@@ -425,6 +446,8 @@ def form_of(settings: TrainSettings, columns: Mapping[str, str]) -> str | None:
     Segments say most exactly what is learnt; where all of a conversation is, or a whole side of it,
     they have nothing to say.
     """
+    if settings.method == "dpo":
+        return "pair" if all(_said(columns.get(name, "")) for name in PAIR) else None
     talks = {"role", "content"} <= {*(record_fields(columns.get("messages", "")) or ())}
     if {"text", "train"} <= {*(record_fields(columns.get("segments", "")) or ())} and not (
         talks and loss_of(settings, columns) != "marked"
@@ -433,6 +456,11 @@ def form_of(settings: TrainSettings, columns: Mapping[str, str]) -> str | None:
     if talks:
         return "messages"
     return "text" if columns.get("text") == "VARCHAR" else None
+
+
+def _said(type_: str) -> bool:
+    """Whether a column is a text or a list of messages."""
+    return type_ == "VARCHAR" or {"role", "content"} <= {*(record_fields(type_) or ())}
 
 
 def loss_of(settings: TrainSettings, columns: Mapping[str, str]) -> Loss:
@@ -510,6 +538,11 @@ def _text(form: str, value: Any) -> str:
 
     if form == "messages":
         return text_of(value or [])
+    if form == "pair":
+        parts = value.values()
+        return (
+            "" if None in parts else "\n".join(one if isinstance(one, str) else text_of(one) for one in parts)
+        )
     if form == "segments":
         return "".join(str(one["text"] or "") for one in value or [])
     return value or ""

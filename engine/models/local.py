@@ -23,6 +23,8 @@ from engine.models.wire import Wire
 
 BATCH = 32  # requests at once, at most
 LONGEST = 512  # tokens of a reply, where nobody says
+# Models of one process share its card and its draw, and the library loads one at a time.
+ALONE = threading.Lock()
 PASSED_ON = ("temperature", "top_p", "top_k", "max_tokens", "seed", "stop")
 
 
@@ -47,7 +49,6 @@ class Local:
         self._worker: asyncio.Task[None] | None = None
         self._halted = False
         self._loaded: Loaded | None = None
-        self._loading = threading.Lock()
 
     def key(self, request: Request) -> bytes:
         """16 bytes over everything that can change the reply, the weights and the sample included."""
@@ -116,19 +117,20 @@ class Local:
         if unknown:
             text = f"a model of this process knows no `{unknown[0]}`"
             return [Reply("error", error=text, fault="request") for _ in requests]
-        loaded = self._load()
-        started = time.perf_counter()
         seed = int.from_bytes(self.key(requests[0])[:4], "big") + int(sampling.get("seed") or 0)
-        replies = loaded.replies([self._messages(one) for one in requests], sampling, self.spec.options, seed)
+        talks = [self._messages(one) for one in requests]
+        with ALONE:
+            loaded = self._load()
+            started = time.perf_counter()
+            replies = loaded.replies(talks, sampling, self.spec.options, seed)
         for reply in replies:
             reply.ms = (time.perf_counter() - started) * 1_000
         return replies
 
     def _load(self) -> Loaded:
-        with self._loading:
-            if self._loaded is None:
-                self._loaded = Loaded(self.folder)
-            return self._loaded
+        if self._loaded is None:
+            self._loaded = Loaded(self.folder)
+        return self._loaded
 
 
 class Loaded:

@@ -24,6 +24,12 @@ class Example:
     tokens: list[int]
     labels: list[int]
     cut: int = 0
+    rejected: Example | None = None  # of a pair: the same with the answer that is not to be given
+
+    @property
+    def size(self) -> int:
+        """Tokens that go through the model."""
+        return len(self.tokens) + (len(self.rejected.tokens) if self.rejected else 0)
 
     @property
     def trained(self) -> int:
@@ -61,6 +67,27 @@ def of_messages(
             spans.append((part.said, _end(text, part.said, part.end, stop[0] if stop else None)))
     last = max((end for _, end in spans), default=len(text))
     return _spans(tokenizer, text[: max(last, len(text.rstrip()))], spans, length)
+
+
+def of_pair(tokenizer: Tokenizer, prompt: Any, chosen: Any, rejected: Any, length: int) -> Example:
+    """Two answers to one prompt, each a text or a list of messages. Raises `NoTemplate`."""
+    asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+    both: list[Example] = []
+    for answer in (chosen, rejected):
+        said = answer if isinstance(answer, str) else answer[-1]["content"]
+        talk = [
+            *({**one, "train": False} for one in asked),
+            {"role": "assistant", "content": said, "train": True},
+        ]
+        both.append(of_messages(tokenizer, talk, "marked", length))
+    both[0].rejected, both[0].cut = both[1], both[0].cut + both[1].cut
+    return both[0]
+
+
+def split(example: Example) -> tuple[list[int], list[int]]:
+    """What is read of an example, and what is learnt after it."""
+    first = next((at for at, label in enumerate(example.labels) if label != UNTRAINED), len(example.labels))
+    return example.tokens[:first], example.tokens[first:]
 
 
 def of_segments(tokenizer: Tokenizer, segments: Sequence[Mapping[str, Any]], length: int) -> Example:

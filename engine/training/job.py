@@ -19,7 +19,7 @@ from typing import Any
 
 from engine.models import folders
 from engine.store.keys import fingerprint
-from engine.training.encoding import Example
+from engine.training.encoding import Example, split
 from engine.training.faults import NotTrained
 
 SCRIPTS = Path(__file__).with_name("scripts")
@@ -85,10 +85,18 @@ class Draft:
 
     def examples(self, name: str, examples: Sequence[Example]) -> None:
         """Tokens and labels, an example a row."""
-        columns = {
-            "input_ids": [one.tokens for one in examples],
-            "labels": [one.labels for one in examples],
-        }
+        if any(one.rejected for one in examples):
+            pairs = [(split(one), split(one.rejected)) for one in examples if one.rejected]
+            columns = {
+                "prompt_ids": [chosen[0] for chosen, _ in pairs],
+                "chosen_ids": [chosen[1] for chosen, _ in pairs],
+                "rejected_ids": [rejected[1] for _, rejected in pairs],
+            }
+        else:
+            columns = {
+                "input_ids": [one.tokens for one in examples],
+                "labels": [one.labels for one in examples],
+            }
         self._lists(name, columns)
 
     def order(self, sequences: Sequence[Sequence[int]]) -> None:

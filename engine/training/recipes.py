@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from engine.training.encoding import Loss
 
-Method = Literal["cpt", "sft"]
+Method = Literal["cpt", "sft", "dpo"]
 
 FEW_STEPS = 300
 """Steps of the optimizer below which facts hardly stick, and below which nothing is packed."""
@@ -44,7 +44,7 @@ class Recipe:
         return asdict(self)
 
     def trainer(self, steps: int, held_out: bool, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments of TRL's `SFTConfig`; `options` over them, as they are."""
+        """Arguments of TRL's `SFTConfig` or `DPOConfig`; `options` over them, as they are."""
         an_epoch = max(math.ceil(steps / max(self.epochs, 1)), 1)
         return {
             "learning_rate": self.learning_rate,
@@ -72,11 +72,13 @@ CPT = Recipe(
     micro_batch=2, packing=None, loss="all", neftune=0.0, weight_decay=0.0, seed=0,
 )  # fmt: skip
 SFT = replace(CPT, method="sft", epochs=3, learning_rate=1e-5, packing=False, loss="assistant", neftune=5.0)
-RECIPES: Mapping[str, Recipe] = {"cpt": CPT, "sft": SFT}
-LORA_RATE = 1e-4
+DPO = replace(SFT, method="dpo", epochs=1, learning_rate=1e-6, length=2_048, neftune=0.0)
+RECIPES: Mapping[str, Recipe] = {"cpt": CPT, "sft": SFT, "dpo": DPO}
+LORA_RATE: Mapping[str, float] = {"cpt": 1e-4, "sft": 1e-4, "dpo": 1e-5}
 LORA: Mapping[str, Mapping[str, Any]] = {
     "cpt": {"r": 256, "lora_alpha": 32, "target_modules": "all-linear"},
     "sft": {"r": 64, "lora_alpha": 32, "target_modules": "all-linear"},
+    "dpo": {"r": 32, "lora_alpha": 32, "target_modules": "all-linear"},
 }
 
 
@@ -84,6 +86,6 @@ def recipe(method: Method, given: Mapping[str, Any], lora: Mapping[str, Any] | N
     """The method's defaults with what is given over them; `lora` is whatever of it is given."""
     made = RECIPES[method]
     if lora is not None:
-        made = replace(made, lora={**LORA[method], **lora}, learning_rate=LORA_RATE)
+        made = replace(made, lora={**LORA[method], **lora}, learning_rate=LORA_RATE[method])
     made = replace(made, **{name: value for name, value in given.items() if value is not None})
     return replace(made, micro_batch=math.gcd(made.batch, made.micro_batch))

@@ -66,7 +66,7 @@ def report(
     texts: Iterable[str] = (),
 ) -> Report:
     """The report. `texts` are what is trained on, `held_out` what is not to be."""
-    lengths = [len(one.tokens) for one in examples]
+    lengths = [one.size for one in examples]
     steps = -(-len(sequences) // recipe.batch)
     cut = [one.cut for one in examples if one.cut]
     made = Report(
@@ -83,7 +83,7 @@ def report(
         refused=list(refused),
         learnt=[learnt(tokenizer, one) for one in spread(examples, SHOWN)],
     )
-    stop = tokenizer.stop() if tokenizer.chat is not None and recipe.method == "sft" else None
+    stop = tokenizer.stop() if tokenizer.chat is not None and recipe.method != "cpt" else None
     made.stop = stop[0] if stop else tokenizer.marks.get("eos_token")
     made.warnings = list(_warnings(made, tokenizer, recipe, examples, stop))
     overlapping, all_ = overlap(texts, held_out)
@@ -104,12 +104,12 @@ def _warnings(
             f"{made.cut_rows:,} rows are longer than {recipe.length:,} tokens and lose {made.cut_tokens:,}: "
             "raise `length`, or make them shorter"
         )
-    if made.steps < FEW_STEPS:
+    if made.steps < FEW_STEPS and recipe.method != "dpo":
         yield (
             f"{made.steps:,} steps are few for facts to stick (300 and more do better): "
             "more variations or `epochs`, or a smaller `batch`"
         )
-    if recipe.method == "sft":
+    if recipe.method != "cpt":
         if stop is None:
             yield "the chat template ends a turn with no mark of its own: the model will not learn to stop"
         elif not any(label == stop[1] for one in examples for label in one.labels):

@@ -124,6 +124,8 @@ def environment(job: Job, secrets: Sequence[str]) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
     }
+    # On several cards at once a step would be of more sequences than the author asked for.
+    found["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
     # Two threads on two busy cores take three times as long as one.
     found.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // 2, 1)))
     return found

@@ -44,7 +44,8 @@ def check(graph: Linted) -> Iterator[Finding]:
         sure[name] = bool(node.of("expect")) or any(sure.get(source, False) for source in node.inputs)
     for declaration in graph.declarations:
         for node in graph.nodes(declaration)[:1]:
-            if writes(node) and not sure.get(node.name, True):
+            # A training of nothing is an error in any case.
+            if writes(node) and node.kind != "train" and not sure.get(node.name, True):
                 yield Finding(
                     f"`{node.name}` is written even if it is empty",
                     declaration.name.span,

@@ -1,13 +1,14 @@
 """Trains the model of this job: `python train.py`. Goes on from the last checkpoint, if there is one.
 
-Reads job.json, data/tokens.parquet (examples) and data/order.parquet (which of them make up each
-sequence, in the order in which they are trained on); writes metrics.jsonl, checkpoints/ and model/.
+Reads job.json, data/tokens.parquet (examples, or pairs of answers) and data/order.parquet (which of
+them make up each sequence, in their order); writes metrics.jsonl, checkpoints/ and model/.
 """
 
 import json
 import os
 import threading
 import time
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-from trl import SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 HERE = Path(__file__).resolve().parent
 JOB = json.loads((HERE / "job.json").read_text("utf-8"))
@@ -25,6 +26,13 @@ STARTED = time.time()
 
 if os.environ.get("ATK_TRAINER_WATCHED"):  # who started us holds our stdin: we end when they do
     threading.Thread(target=lambda: (os.read(0, 1), os._exit(130)), daemon=True).start()
+
+
+class Pairs(DPOTrainer):
+    """Takes pairs of answers that are tokens already."""
+
+    def _prepare_dataset(self, dataset, *_):
+        return dataset
 
 
 class Metrics(TrainerCallback):
@@ -40,8 +48,10 @@ class Metrics(TrainerCallback):
 def load(folder):
     """The model that is started from; an adapter is merged into the model beneath it."""
     dtype = JOB["dtype"] if JOB["dtype"] != "auto" else "bfloat16" if GPU else "float32"
+    # Several texts in one sequence are kept apart by their positions; this does it fastest on a card.
+    fast = "flash_attention_2" if GPU and JOB["packing"] and find_spec("flash_attn") else None
     if not (Path(folder) / "adapter_config.json").exists():
-        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=fast)
     below = json.loads((Path(folder) / "adapter_config.json").read_text())["base_model_name_or_path"]
     return PeftModel.from_pretrained(load(below), folder).merge_and_unload()
 
@@ -72,8 +82,6 @@ settings = {
     "num_train_epochs": 1,  # all epochs are one after another in data/order.parquet
     "train_sampling_strategy": "sequential",
     "max_length": None,
-    "padding_free": JOB["packing"],
-    "dataset_kwargs": {"skip_prepare_dataset": True},
     "remove_unused_columns": False,
     "bf16": GPU,
     "use_cpu": not GPU,
@@ -82,10 +90,18 @@ settings = {
     "disable_tqdm": True,
     **JOB["trainer"],
 }
-trainer = SFTTrainer(
+order, examples = read("order.parquet"), read("tokens.parquet")
+if JOB["method"] == "dpo":
+    sort, config = Pairs, DPOConfig(**settings)
+    data = examples.select([*chain(*order["rows"])])
+else:
+    more = {"padding_free": JOB["packing"], "dataset_kwargs": {"skip_prepare_dataset": True}}
+    sort, config = SFTTrainer, SFTConfig(**{**more, **settings})
+    data = sequences(order, examples)
+trainer = sort(
     model=model,
-    args=SFTConfig(**settings),
-    train_dataset=sequences(read("order.parquet"), read("tokens.parquet")),
+    args=config,
+    train_dataset=data,
     eval_dataset=read("held_out.parquet"),
     processing_class=tokenizer,
     peft_config=LoraConfig(task_type="CAUSAL_LM", **JOB["lora"]) if JOB["lora"] else None,

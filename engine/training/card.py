@@ -1,0 +1,46 @@
+"""The card of a trained model: a `README.md` in its folder, for people and for the Hugging Face hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.training.job import Job
+
+METHODS = {
+    "cpt": "continued pretraining on texts",
+    "sft": "fine-tuning on conversations",
+    "dpo": "preference optimization on pairs of answers",
+}
+
+
+def card(job: Job, done: Mapping[str, Any], inputs: Mapping[str, int], warnings: list[str]) -> str:
+    """What was done, on what, and what it came to. `inputs` are rows by table."""
+    asked = job.asked
+    loss = "not measured" if done["loss"] is None else f"{done['loss']:.4g}"
+    rows = [
+        ("method", METHODS[asked["method"]]),
+        ("started from", f"`{asked['start']}` ({asked['start_digest'][:12]})"),
+        ("weights", _weights(asked)),
+        ("steps", f"{done['steps']:,}"),
+        ("learning rate", f"{asked['trainer']['learning_rate']:g}, {asked['trainer']['lr_scheduler_type']}"),
+        ("final loss", loss),
+        ("job", f"`{job.key}`"),
+        ("with", ", ".join(f"{name} {version}" for name, version in asked["versions"].items())),
+    ]
+    parts = ["---\nlibrary_name: transformers\ntags: [atk]\n---\n", f"# {asked['node']}\n"]
+    parts.append("| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows) + "\n")
+    parts.append("Trained on\n")
+    parts.append("\n".join(f"- `{name}`: {count:,} rows" for name, count in inputs.items()) + "\n")
+    if warnings:
+        parts.append("Said beforehand\n")
+        parts.append("\n".join(f"- {line}" for line in warnings) + "\n")
+    parts.append("License: unknown. It follows from the model it started from and from the data.\n")
+    return "\n".join(parts)
+
+
+def _weights(asked: Mapping[str, Any]) -> str:
+    if not asked["lora"]:
+        return "all were trained"
+    kind = f"LoRA, r {asked['lora']['r']}"
+    return f"{kind}, merged" if asked["merge"] else f"{kind}: an adapter, which needs what it started from"
