@@ -15,6 +15,7 @@ import typer
 from engine.commands import (
     VERBS,
     add,
+    chat,
     check,
     diff,
     explain,
@@ -48,6 +49,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     "show": show.show,
     "why": why.why,
     "render": render.render,
+    "chat": chat.chat,
     "runs": runs.runs,
     "diff": diff.diff,
     "sql": sql.sql,
