@@ -6,6 +6,7 @@ needs it is done in few tests.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -348,6 +349,30 @@ def gone(pid: int) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def test_progress_is_told_in_steps(project: Training) -> None:
+    """While the trainer is at work."""
+    line = '{"step": 3, "epoch": 1, "loss": 0.9}'
+    project.pretender(f"print({line!r}, file=open('metrics.jsonl', 'a'))\ntime.sleep(1.5)")
+    seen: set[tuple[int, int | None]] = set()
+    followed: dict[str, Any] = {}
+
+    async def run() -> Any:
+        from engine.runtime import execute
+
+        def listener(event: Any) -> None:
+            followed.update(getattr(event, "progress", {}))
+
+        task = asyncio.create_task(execute(project.load(), project.options, listener))
+        while not task.done():
+            await asyncio.sleep(0.1)
+            seen.update((one.rows_in, one.total) for one in followed.values())
+        return await task
+
+    assert asyncio.run(run()).status == "done"
+    assert (3, 6) in seen
+    assert project.rows("SELECT step, loss FROM metrics ORDER BY step") == [(1, 0.5), (3, 0.9)]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])

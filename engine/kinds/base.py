@@ -126,8 +126,8 @@ class Context(Protocol):
         """The row of a `train` node that this one waits for (`Node.waits`); None if there is none yet."""
         ...
 
-    def measured(self, job: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep what the training of a job has measured at some steps: rows of the table `metrics`."""
+    def measured(self, job: str, rows: Sequence[Mapping[str, Any]], steps: int) -> None:
+        """Keep what the training of a job has measured at some of its steps: rows of the table `metrics`."""
         ...
 
 

@@ -244,7 +244,7 @@ class Train(TableKind):
             running.train(
                 job,
                 python,
-                lambda rows: context.measured(job.key, rows),
+                lambda rows: context.measured(job.key, rows, prepared.report.steps),
                 context.heed,
                 secrets_of(context.program),
             )

@@ -55,9 +55,12 @@ class NodeContext:
         """The row of a `train` node that this one waits for; None in a plan that would yet train it."""
         return self.engine.trained(name)
 
-    def measured(self, job: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep what a training has measured, in the table `metrics`."""
+    def measured(self, job: str, rows: Sequence[Mapping[str, Any]], steps: int) -> None:
+        """Keep what a training has measured, in the table `metrics`; the run's progress is in steps."""
         self.engine.store.measure(self.node.name, job, rows)
+        progress = self.station.progress
+        progress.total = steps
+        progress.rows_in = max([progress.rows_in, *(row.get("step", 0) for row in rows)])
 
     def say(self, text: str) -> None:
         """Tell the author something."""
