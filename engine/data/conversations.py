@@ -7,6 +7,7 @@ files and chat templates are others' affair.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -40,7 +41,8 @@ def conversation(turns: Sequence[Mapping[str, Any]], system: str | None = None) 
             raise NoConversation(f"turn {number} is nothing")
         if "content" in turn:
             role = str(turn.get("role") or "")
-            messages.append({"role": ROLES.get(role, role), "content": turn["content"]})
+            message = {"role": ROLES.get(role, role), "content": turn["content"]}
+            messages.append(message | ({"train": turn["train"]} if "train" in turn else {}))
             continue
         names = pair_names(list(turn))
         if names is None:
@@ -49,7 +51,8 @@ def conversation(turns: Sequence[Mapping[str, Any]], system: str | None = None) 
         messages.append({"role": "assistant", "content": turn[names[1]]})
     if system is not None and system.strip():
         rest = messages[1:] if messages and messages[0]["role"] == "system" else messages
-        messages = [{"role": "system", "content": system}, *rest]
+        flag = {"train": False} if any("train" in message for message in rest) else {}
+        messages = [{"role": "system", "content": system, **flag}, *rest]
     check(messages)
     return messages
 
@@ -88,6 +91,19 @@ def marked(messages: Sequence[Message], train: Trained) -> list[Message]:
         return bool(message["role"] == "assistant")
 
     return [{**message, "train": learnt(place, message)} for place, message in enumerate(messages)]
+
+
+THOUGHTS = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
+
+
+def without_thoughts(messages: Sequence[Message]) -> list[Message]:
+    """The messages with what the assistant thinks before it speaks taken out."""
+    return [
+        {**message, "content": THOUGHTS.sub("", message["content"])}
+        if message["role"] == "assistant"
+        else message
+        for message in messages
+    ]
 
 
 def text_of(messages: Sequence[Mapping[str, Any]]) -> str:

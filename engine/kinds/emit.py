@@ -28,6 +28,8 @@ DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "sharegpt": ("messages",),
     "text": ("text",),
     "prompt_completion": ("question", "answer"),
+    "preference": ("prompt", "chosen", "rejected"),
+    "segments": ("segments",),
     "columns": (),
 }
 UNEVEN = 0.05  # a split whose share of the rows is further off is told
@@ -45,10 +47,13 @@ class EmitSettings(Settings):
         "messages", description="The form of an example; `columns` writes rows as they are."
     )
     column: Annotated[str | None, Role.COLUMN] = Field(
-        None, description="What examples are made of; `messages` or `text` if absent, as the format wants."
+        None,
+        description="What examples are made of; `messages`, `segments` or `text` if absent, by the format.",
     )
     columns: Annotated[list[str] | None, Role.COLUMN] = Field(
-        None, description="For `columns` those that are written (all if absent); for `prompt_completion` two."
+        None,
+        description="For `columns` those that are written (all if absent); for `prompt_completion` two; for "
+        "`preference` three: what was asked, the better reply, the worse.",
     )
     split: dict[str, float] | None = Field(
         None, description="Shares by name: `{ train: 0.98, test: 0.02 }`; without it all is `train`."
@@ -196,7 +201,8 @@ def used(settings: EmitSettings, columns: Iterable[str]) -> list[str]:
         return [settings.column]
     if settings.format == "columns":
         return there
-    if settings.format == "prompt_completion" and "messages" in there:
+    without = {"prompt_completion": True, "segments": "segments" not in there}
+    if without.get(settings.format) and "messages" in there:
         return ["messages"]
     return list(DEFAULTS[settings.format])
 
@@ -273,9 +279,13 @@ def _check_columns(settings: EmitSettings, before: Mapping[str, str]) -> None:
         if name not in before:
             known = ", ".join(f"`{each}`" for each in before)
             raise Problem("ATK122", f"no column named `{name}`", setting, f"the input has {known}")
-    wanted = {"columns": None, "prompt_completion": (1, 2)}.get(settings.format, (1, 1))
+    wanted = {"columns": None, "prompt_completion": (1, 2), "preference": (3, 3)}.get(settings.format, (1, 1))
     if wanted and not wanted[0] <= len(columns) <= wanted[1]:
-        raise Problem("ATK161", f'format = "{settings.format}" takes {wanted[1]} columns at most', "columns")
+        most = "3 columns" if wanted[0] == 3 else f"{wanted[1]} columns at most"
+        raise Problem("ATK161", f'format = "{settings.format}" takes {most}', "columns")
+    if settings.format in ("preference", "segments"):
+        _check_records(settings, columns, before, setting)
+        return
     chats = settings.format in ("messages", "sharegpt") or (
         settings.format == "prompt_completion" and len(columns) == 1
     )
@@ -290,6 +300,22 @@ def _check_columns(settings: EmitSettings, before: Mapping[str, str]) -> None:
         for name in columns:
             if before[name] != "VARCHAR":
                 raise Problem("ATK161", f"`{name}` is no text", setting)
+
+
+def _check_records(
+    settings: EmitSettings, columns: Sequence[str], before: Mapping[str, str], setting: str
+) -> None:
+    """Preference pairs are texts or lists of messages; segments have a text and say whether it is learnt."""
+    for name in columns:
+        fields = {*(record_fields(before[name]) or ())}
+        if {"role", "content"} <= fields:
+            continue
+        if settings.format == "preference" and before[name] == "VARCHAR":
+            continue
+        if settings.format == "segments" and {"text", "train"} <= fields:
+            continue
+        what = "a text nor a list of messages" if settings.format == "preference" else "messages nor segments"
+        raise Problem("ATK161", f"`{name}` is neither {what}", setting, "the kind `chat` makes them")
 
 
 def _check_alone(program: Program, node: Node) -> None:
