@@ -33,6 +33,8 @@ bare loop of aiohttp that keeps nothing (`benchmarks/throughput_floor.py`), in t
 AGAIN = """The same graph once more: nothing changed; a param changed that no node reads; one row changed,
 and one call is paid. Then `atk show` of that store, and again with five million calls in it."""
 MEMORY = "Cold runs over more and more rows, and the same again with nothing to do."
+PEERS = """The same prompts with other tools, each as its documentation has it, in an environment of its
+own (`python benchmarks/peers.py --install`), in turns. How each is run is in `benchmarks/peers`."""
 GRAPH = """A graph of five prompts and a `gather`, every call known afterwards: against a scheduler without
 overhead, and against the same graph node after node, simulated and run."""
 HOSTILE = """An endpoint that refuses above 64 in flight and fails now and then, `parallel = 256`; in turns
@@ -58,6 +60,7 @@ SECTIONS = (
         tuple(["warm.py", "--rows", rows, "--calls", "5000000"] for rows in ("20000", "1000000")),
         (["warm.py", "--rows", "2000", "--calls", "10000"],),
     ),
+    ("Side by side", PEERS, (["peers.py"],), (["peers.py", "--rows", "200", "--repeat", "1"],)),
     ("A whole graph", GRAPH, (["graph.py"],), (["graph.py", "--documents", "30", "--in-flight", "64"],)),
     ("Memory", MEMORY, (["memory.py"],), (["memory.py", "--rows", "1000", "2000"],)),
     (

@@ -34,3 +34,22 @@ def test_running_again_pays_nothing_but_for_what_changed(tmp_path: Path) -> None
     for _ in range(2):  # the second time it takes the folder that the first one kept
         said = printed("benchmarks/warm.py", "--rows", "300", "--calls", "900", "--keep", str(kept))
         assert "show, more calls" in said
+
+
+@pytest.mark.slow
+def test_a_whole_graph_is_held_against_what_its_calls_take() -> None:
+    said = printed("benchmarks/graph.py", "--documents", "20", "--in-flight", "32")
+    assert "of the simulated time" in said
+
+
+@pytest.mark.slow
+def test_all_rows_are_done_at_an_endpoint_that_refuses() -> None:
+    """The script itself asserts the number of rows."""
+    assert "hostile to calm" in printed("benchmarks/hostile.py", "--rows", "400", "--repeat", "1")
+
+
+@pytest.mark.slow
+def test_a_peer_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATK_BENCHMARKS", str(tmp_path))
+    said = printed("benchmarks/peers.py", "--rows", "200", "--repeat", "1", "--only", "curator")
+    assert "not installed" in said

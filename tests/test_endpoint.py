@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -335,3 +336,14 @@ def test_it_does_not_outlive_whoever_started_it() -> None:
         assert server.process.stdin is not None
         server.process.stdin.close()
         assert server.process.wait(5) == 0
+
+
+def test_a_connection_is_closed_where_the_client_says_so() -> None:
+    with endpoint(record=0) as server, socket.create_connection(("127.0.0.1", server.port), 5) as link:
+        body = b'{"messages": []}'
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        link.sendall(head % len(body) + body)
+        said = b""
+        while more := link.recv(65_536):  # until the end
+            said += more
+        assert said.startswith(b"HTTP/1.1 200")

@@ -22,6 +22,7 @@ from tests.endpoint.counters import Counters
 
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 LENGTH = re.compile(rb"content-length:\s*(\d+)", re.IGNORECASE)
+CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 AUTHORIZATION = re.compile(rb"authorization:\s*(.*)", re.IGNORECASE)
 
 
@@ -79,6 +80,7 @@ class Connection(asyncio.Protocol):
         self.service = service
         self.buffer = bytearray()
         self.transport: asyncio.Transport | None = None
+        self.last = False  # the client wants no more of this connection
         self.gone = False
         self.hanging = 0
 
@@ -107,6 +109,7 @@ class Connection(asyncio.Protocol):
 
     def handle(self, head: bytes, body: bytes) -> None:
         method, target, _ = head.split(b" ", 2)
+        self.last = CLOSE.search(head) is not None
         path = target.split(b"?", 1)[0].decode("latin-1")
         if method == b"POST" and path == "/v1/chat/completions":
             self.complete(head, body)
@@ -145,6 +148,8 @@ class Connection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
+            if self.last:
+                self.transport.close()
 
 
 async def serve(config: Config, port: int, announce: Any) -> None:
