@@ -80,16 +80,20 @@ def table_of(opened: Reader, node: str) -> TableSpec:
 def fetch(opened: Reader, spec: TableSpec, what: str, count: int) -> tuple[list[dict[str, Any]], int]:
     """The rows (or calls) to show, and how many there are in all."""
     from engine.commands._summary import name_in_sql, quoted
+    from engine.store.records import id_column
+    from engine.store.views import standing
 
     if what == "calls":
-        source = f"calls WHERE graph = {_text(spec.graph)} AND node = {_text(spec.node)}"
-        order = "ORDER BY called_at DESC, attempt DESC"
+        counted = f"FROM calls WHERE graph = {_text(spec.graph)} AND node = {_text(spec.node)}"
+        query = f"SELECT * {counted} ORDER BY called_at DESC, attempt DESC LIMIT {count}"
     else:
-        source = name_in_sql(spec.node) if what == "rows" else f"{what}.{quoted(spec.node)}"
-        order = ""
-    result = opened.sql(f"SELECT * FROM {source} {order} LIMIT {count}")
-    total = opened.sql(f"SELECT count(*) FROM {source}").rows[0][0]
-    return result.dicts(), int(total)
+        # Chosen in the node's own table: the view would join all rows to show a few.
+        counted = standing(opened.description, spec.node, "ok" if what == "rows" else what)
+        view = name_in_sql(spec.node) if what == "rows" else f"{what}.{quoted(spec.node)}"
+        own_id = quoted(id_column(spec.node))
+        query = f"SELECT * FROM {view} WHERE {own_id} IN (SELECT _id {counted} LIMIT {count})"
+    total = opened.sql(f"SELECT count(*) {counted}").rows[0][0]
+    return opened.sql(query).dicts(), int(total)
 
 
 def _row(screen: Console, row: dict[str, Any], spec: TableSpec, limit: int | None, all_columns: bool) -> None:

@@ -107,6 +107,17 @@ def wide(
     )
 
 
+def standing(description: Description, node: str, status: str = "ok") -> str:
+    """`FROM … WHERE …` over the narrow table of the rows that a view shows, `_id` among its columns.
+
+    To count them, and to choose some before the view joins what they are shown with.
+    """
+    real = description.real(node)
+    nothing = " AND false" if status != "ok" and description.spec(node).passes is not None else ""
+    table = f"{SCHEMA}.{quote(table_name(real.graph, real.node))}"
+    return f"FROM {table} WHERE _died IS NULL AND _status = '{status}'{nothing}"
+
+
 def flowing(description: Description, node: str, locate: Locate, condition: str, status: str = "ok") -> str:
     """Live rows with all that the engine needs, in the order of the documents.
 
