@@ -18,6 +18,7 @@ BUILT = {
     "python": "Python",
     "gather": "Gather",
     "dedupe": "Dedupe",
+    "retrieve": "Retrieve",
     "chat": "Chat",
     "mix": "Mix",
     "emit": "Emit",

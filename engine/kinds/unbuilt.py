@@ -35,10 +35,4 @@ class Embed(Unbuilt):
     name = "embed"
 
 
-class Retrieve(Unbuilt):
-    """Nearest rows."""
-
-    name = "retrieve"
-
-
-KINDS: tuple[type[Unbuilt], ...] = (Embed, Retrieve)
+KINDS: tuple[type[Unbuilt], ...] = (Embed,)

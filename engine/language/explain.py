@@ -231,7 +231,7 @@ ATK152 nothing to gather
   The input has no column that the ancestor lacks. Name what is to be collected:
   `columns = [question, answer]`.
 ATK153 nothing to compare
-  `dedupe` needs `column`, or `columns`, but not both.
+  `dedupe` needs `column`, or `columns`, but not both. `retrieve` compares texts.
 ATK154 a function that cannot be used
   `call = "lib/clean.py:name"` is a plain function in a file beside the graph or where the
   command runs. It is read, not run, when the graph is checked.
