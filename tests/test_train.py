@@ -278,6 +278,9 @@ def test_no_interpreter_and_no_packages(project: Training, monkeypatch: pytest.M
     told = project.said(project.run())
     assert "has no transformers, trl, peft, accelerate, datasets, pyarrow, which training needs" in told
     assert 'pip install "atk[train]"' in told
+    notes = "\n".join(project.plan().notes)  # known before anything else is paid for
+    assert "has no transformers, trl" in notes
+    assert "knows: 6 steps on 24 sequences" in notes
 
 
 @pytest.mark.parametrize(

@@ -202,18 +202,17 @@ class Train(TableKind):
         return found
 
     def foretell(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> None:
-        """What the training would come to."""
+        """What the training would come to, and whether there is a trainer at all."""
         from engine.training.faults import NotTrained
-        from engine.training.running import interpreter, versions
+        from engine.training.running import equipped, interpreter
 
+        python = interpreter(cast(TrainSettings, context.node.settings).python)
         try:
-            versions(interpreter(cast(TrainSettings, context.node.settings).python))
-            made = Preparation(context, inputs)
-            for line in made.report.lines():
+            for line in Preparation(context, inputs).report.lines():
                 context.say(line)
+            equipped(python)
         except NotTrained as error:
-            help = f"; {error.help}" if error.help else ""
-            context.say(f"{error.message}{help}")
+            context.say(f"{error.message}; {error.help}" if error.help else error.message)
 
     def work(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> Iterable[Made]:
         """The one row; a job that was done before is not done again."""

@@ -259,7 +259,10 @@ def said(error: Exception, folder: str) -> str:
     """What keeps a model of this process from answering, and what to do."""
     if isinstance(error, ImportError):
         name = (error.name or "torch").partition(".")[0]
-        return f'models of this process need {name}: pip install "atk[train]"'
+        return (
+            f'models of this process need {name} where atk itself is installed: pip install "atk[train]"; '
+            "or serve the folder elsewhere and name its address"
+        )
     if "out of memory" in str(error).lower():
         return f"no memory for the model in {folder}: lower `parallel` in the model, or the length of replies"
     first = next(iter(str(error).splitlines()), type(error).__name__)
