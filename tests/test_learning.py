@@ -49,10 +49,10 @@ def test_rewriting_reads_the_documents_alone() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_whole_way_in_the_small(tmp_path: Path) -> None:
-    """Five trainings and three exams of a model that is too small to know anything."""
-    size = ["--grown", "4", "--firms", "2", "--count", "2", "--size", "16", "--layers", "1", "--words", "300"]
+    """Five trainings and three exams of a model that is too small to know much more than when to stop."""
+    size = ["--grown", "4", "--firms", "2", "--count", "2", "--size", "64", "--layers", "1", "--words", "300"]
     said = printed(
-        "benchmarks/learning/run.py", "--seeds", "1", *size, "--base", "epochs=1", "-p", "steps=3",
+        "benchmarks/learning/run.py", "--seeds", "1", *size, "--base", "epochs=60", "-p", "steps=30",
         "--cache", str(tmp_path),
     )  # fmt: skip
     lines = said.splitlines()
