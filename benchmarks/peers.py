@@ -98,7 +98,11 @@ def run(name: str, server: Endpoint, rows: int, in_flight: int) -> dict[str, flo
             process = subprocess.Popen(
                 command, cwd=work, env=environment, stdout=log, stderr=log, start_new_session=True
             )
-            status, usage = waited(process.pid, begin + PATIENCE)
+            try:
+                status, usage = waited(process.pid, begin + PATIENCE)
+            except BaseException:  # interrupted: its own session would outlive this one
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
         wall = time.perf_counter() - begin
         said = (work / "log.txt").read_text(errors="replace").strip().splitlines()[-1:] or ["nothing said"]
         if status is None:

@@ -132,7 +132,9 @@ def main() -> int:
     )
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--calls", type=int, default=0, help="fill table `calls` up to so many")
-    parser.add_argument("--keep", type=Path, help="where the filled folder is, or is put")
+    parser.add_argument(
+        "--keep", type=lambda text: Path(text).expanduser(), help="where the filled folder is, or is put"
+    )
     parser.add_argument("--check", action="store_true", help="exit with 1 where a budget is missed")
     given = parser.parse_args()
     with (
