@@ -23,7 +23,8 @@ Verdicts (`ok`, `worthy`, `keep`, `supported` … any bool, and literals such as
     passage, and at least 80 % of the answer's content words stand in the passage. Else, of the
     passage: false if it is too short, a table of contents, an index, a licence or mostly headings.
     A field with a negative name (`spam`, `duplicate`) is the contrary. A `why` beside it says
-    which rule decided. Lists of faults (`missing`, `invented`) are empty where the verdict is good.
+    which rule decided. Lists of faults (`missing`, `invented`) are empty where the verdict is good;
+    `used` are the numbers of the passages, `[1] …`, that bear the answer out.
 Repairs
     Where a record with question and answer is wanted and the row has both, they are made anew of
     the sentence that shares most with them; a repair is never spoilt.

@@ -35,6 +35,7 @@ from engine.models.offline_words import (
     THOUGHTS,
     TITLES,
     TURNS,
+    USED,
     VAGUE,
     VERSES,
     WHYS,
@@ -44,6 +45,7 @@ from engine.models.offline_words import (
 )
 
 ONE_IN = 12  # pairs that are spoilt on purpose
+NUMBERED = re.compile(r"^\[(\d+)\] ", re.MULTILINE)
 LINES = 4  # of a poem, at least
 
 
@@ -153,6 +155,8 @@ class Filler:
     def _list(self, inner: Type, name: str, doc: str | None) -> list[Any]:
         if name.casefold() in FAULTS and self.verdict[0]:
             return []
+        if name.casefold() in USED and isinstance(inner, Scalar) and inner.name == "int":
+            return self._used()
         if isinstance(inner, Record):
             names = {f.name for f in inner}
             if {"role", "content"} <= names:
@@ -166,6 +170,14 @@ class Filler:
         if isinstance(inner, Literal):
             return self.dice.some(1 + self.dice.below(2), inner.values)
         return [self.fill(inner, name, doc) for _ in range(3)]
+
+    def _used(self) -> list[int]:
+        """Numbers of the passages `[1] …` in the longest text that bear the row's answer out."""
+        texts = [value for value in self.values.values() if isinstance(value, str)]
+        parts = NUMBERED.split(max(texts, key=len, default=""))
+        answer = self.answer or ""
+        passages = zip(parts[1::2], parts[2::2], strict=False)
+        return [int(n) for n, text in passages if answer_verdict(None, answer, read_passage(text))[0]]
 
     def _literal(self, values: tuple[str, ...], name: str) -> str:
         folded = [value.strip().casefold() for value in values]

@@ -74,6 +74,7 @@ SOURCES = ("sources", "passages", "documents", "contexts", "chunks", "facts")
 WISHES = words(
     "policy manner style audience domain tone how instructions"
 )  # what is wanted, not what it is about
+USED = words("used cited citations")
 FAULTS = words("missing added contradicted invented errors faults issues problems gaps")
 TURNS = ("turns", "pairs", "qa", "questions", "exchanges")
 COUNTS = ("count", "number", "how_many", "wanted", "exchanges", "n")
