@@ -62,7 +62,12 @@ SECTIONS = (
         (["warm.py", *MORE, "--rows", "20000"], ["warm.py", *MORE, "--rows", "1000000", "--keep", KEPT]),
         (["warm.py", "--rows", "2000", "--calls", "10000"],),
     ),
-    ("Side by side", PEERS, (["peers.py"],), (["peers.py", "--rows", "200", "--repeat", "1"],)),
+    (
+        "Side by side",
+        PEERS,
+        (["peers.py", "--repeat", "1"],),
+        (["peers.py", "--rows", "200", "--repeat", "1"],),
+    ),
     ("A whole graph", GRAPH, (["graph.py"],), (["graph.py", "--documents", "30", "--in-flight", "64"],)),
     ("Memory", MEMORY, (["memory.py"],), (["memory.py", "--rows", "1000", "2000"],)),
     (

@@ -166,7 +166,7 @@ def main() -> int:
                     found.setdefault(name, []).append(run(name, server, given.rows, given.in_flight))
                 except Missing as reason:
                     missing[name] = str(reason)
-    print(f"{'':<15}{'resumes':<9}{'CPU ms/row':<22}{'wall s':<22}{'memory MB':<12}{'runs':>4}")
+    print(f"{'':<15}{'resumes':<9}{'CPU ms/row':<24}{'wall s':<22}{'memory MB':<12}{'runs':>4}")
     cpu = {}
     for name, results in found.items():
         if not results:
@@ -174,7 +174,7 @@ def main() -> int:
         resumes = "yes" if name == "atk" or (name in PEERS and PEERS[name].resumes) else "no"
         cpu[name] = statistics.median(one["cpu"] for one in results) / given.rows * 1e3
         print(
-            f"{name:<15}{resumes:<9}{spread([one['cpu'] / given.rows * 1e3 for one in results], 3):<22}"
+            f"{name:<15}{resumes:<9}{spread([one['cpu'] / given.rows * 1e3 for one in results], 3):<24}"
             f"{spread([one['wall'] for one in results], 1):<22}"
             f"{statistics.median(one['memory'] for one in results):<12.0f}{len(results):>4}"
         )
