@@ -20,7 +20,7 @@ from engine.language.formatting import Unsafe, format_text
 from engine.language.grammar import parser
 from engine.language.lexing import comments
 from engine.language.parsing import Token
-from engine.language.program import Program
+from engine.language.program import Clause, Program
 from engine.language.syntax import parse
 from engine.language.tree import Text
 from tests.language.support import HERE as LANGUAGE
@@ -177,7 +177,7 @@ def plain(node: Any) -> Any:
     if is_dataclass(node) and not isinstance(node, type):
         if isinstance(node, Span | Diagnostic):
             return (node.code, node.message) if isinstance(node, Diagnostic) else None
-        without = ("offsets", "source", "span", "text" if isinstance(node, Program) else "")
+        without = ("offsets", "source", "span", "text" if isinstance(node, Program | Clause) else "")
         kept = (one.name for one in fields(node) if one.name not in without)
         return type(node).__name__, {name: plain(getattr(node, name)) for name in kept}
     if isinstance(node, dict):

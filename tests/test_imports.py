@@ -122,6 +122,50 @@ def test_params_of_the_file(project: Project) -> None:
     assert project.run(**GIVEN, **{"factual.verify": "false"}).status == "done"
 
 
+BOUND = """param subject: str = "weather"
+model one from default { temperature = 0.1 }
+model other from default { temperature = 0.2 }
+profile cheap { one = other }
+use "base.atk" as factual { domain = "the " || subject, verify = false, asked = one }
+sql pairs { query = "FROM factual.unique_pairs" }
+"""
+
+
+def test_a_use_binds_params_and_models(project: Project) -> None:
+    project.graph(text=BOUND)
+    program = load("graph.atk", root=project.root)
+    assert [one.message for one in program.diagnostics] == []
+    assert program.params["factual.domain"].value == "the weather"
+    assert program.params["factual.verify"].value is False
+    assert program.models["factual.asked"].sampling == {"temperature": 0.1}
+    assert project.run().status == "done"
+
+    given = load("graph.atk", root=project.root, values={"subject": "sea", "factual.verify": "true"})
+    assert given.params["factual.domain"].value == "the sea"
+    assert given.params["factual.verify"].value is True
+    cheap = load("graph.atk", root=project.root, profile="cheap")
+    assert cheap.models["factual.asked"].sampling == {"temperature": 0.2}
+    set_by_hand = load("graph.atk", root=project.root, models={"factual.asked": "default"})
+    assert set_by_hand.models["factual.asked"].sampling == {}
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ("domain = subjct", "no param named `subjct`"),
+        ("domain = 5", "`domain` must be text (str), not 5"),
+        ("domian = subject", "`factual` has no param or model named `domian`"),
+        ("domain = subject, asked = nobody", "no model named `nobody`"),
+        ("domain = subject, domain = subject", "`domain` is set twice"),
+        ("domain = subject, where true", "a `use` takes no `where`"),
+    ],
+)
+def test_what_a_use_cannot_bind(project: Project, block: str, message: str) -> None:
+    project.graph(text=BOUND.replace('domain = "the " || subject, verify = false, asked = one', block))
+    found = load("graph.atk", root=project.root)
+    assert message in [one.message for one in found.diagnostics]
+
+
 def test_a_model_needs_no_more_of_its_file_than_it_reads(project: Project) -> None:
     project.graph(
         text='use "base.atk" as factual\nsource d -> factual.Document[] { path = "inputs" }\n'

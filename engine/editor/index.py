@@ -87,6 +87,8 @@ class Index:
         match statement:
             case ast.Use():
                 self.use(statement)
+                for setting in statement.block.settings if statement.block else ():
+                    self.values(setting.value, scope)
             case ast.ParamDeclaration():
                 self.add(statement.name.span, self.own("param", statement.name.text), True)
                 self.type(statement.type)

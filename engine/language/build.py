@@ -86,7 +86,9 @@ class Builder:
         kids: list[Any] = node.children
         match node.data:
             case "use":
-                return ast.Use(self.string(kids[0]), self.word(kids[1]) if kids[1] is not None else None)
+                alias = self.word(kids[1]) if kids[1] is not None else None
+                block = self.block(kids[2]) if kids[2] is not None else None
+                return ast.Use(self.string(kids[0]), alias, block)
             case "param":
                 return self.param(node)
             case "typedef":

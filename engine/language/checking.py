@@ -82,6 +82,8 @@ class Checking(Reporting):
         if self.given.trial is not None:
             profile = self.on_trial(file, *self.given.trial)
         params = self.params.main(file, profile)
+        for one in self.loader.files.values():
+            self.params.bindings(one)
         known = self.params.known(file, params)
         models = ModelTable(self.given, self.expressions, self.params, self.report, file, known, profile)
         expansion = Expansion(

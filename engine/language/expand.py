@@ -34,7 +34,7 @@ class Expansion(Reporting):
         kinds: Mapping[str, KindSpec],
         expressions: Expressions,
         report: Callable[[Diagnostic], None],
-        params_of: Callable[[GraphFile, str], Mapping[str, Known]],
+        params_of: Callable[[GraphFile, str, ast.Use, Mapping[str, Known]], Mapping[str, Known]],
     ):
         self.loader, self.kinds, self.expressions = loader, kinds, expressions
         self.report, self.params_of = report, params_of
@@ -439,7 +439,9 @@ class Expansion(Reporting):
             if prefix.count(".") > 8:
                 raise wrong("ATK116", f"`{alias}` imports itself", span)
             nodes = {name: node for name, node in file.nodes.items() if not self.ends(node)}
-            made = Instance("", prefix, file, self.params_of(file, prefix), nodes)
+            made = Instance(
+                "", prefix, file, self.params_of(file, prefix, home.file.uses[alias], home.known), nodes
+            )
             self.imported[id(home), alias] = made
             self.instance(made)
         if rest.partition(".")[0] not in made.nodes:

@@ -280,9 +280,11 @@ ATK182 a key in the graph
   Keys are never written into a graph: it is shared and kept. Put the key into an environment
   variable and write `api_key = secret("NAME")`; it then enters no log, table or plan.
 ATK183 a profile that does not fit
-  A profile rebinds params and models that the file declares, and nothing else.
+  A profile rebinds params and models that the file declares, and nothing else; a `use` binds those of
+  the file that is used.
 
       profile dev { limit = 20, large = small }
+      use "factual.atk" { domain = domain, large = large }
 ATK184 half an endpoint
   The model `default` is an endpoint where both ATK_BASE_URL and ATK_MODEL are set, and the
   offline stand-in where neither is.

@@ -100,6 +100,22 @@ class ModelTable(Reporting):
                 bound[source] = self.lookup(self.main, target, option(text, target), "ATK187")
             except Wrong as error:
                 self.tell(error)
+        for source, target in self.bound_by_uses().items():
+            bound.setdefault(source, bound.get(target, target))
+        return bound
+
+    def bound_by_uses(self) -> dict[str, str]:
+        """Models of files that are used -> models of this file, as `use "x.atk" { large = large }` says."""
+        bound: dict[str, str] = {}
+        for alias, use in self.main.uses.items():
+            other = self.main.imports.get(alias)
+            for setting in use.block.settings if use.block and other else ():
+                name = setting.name.text
+                try:
+                    if other and name in other.models and name not in other.params:
+                        bound[self.key(other, name)] = self.target(setting.value)
+                except Wrong as error:
+                    self.tell(error)
         return bound
 
     def target(self, written: ast.Expression) -> str:

@@ -50,6 +50,27 @@ class Params(Reporting):
             return {}
         return {setting.name.text: setting for setting in file.profiles[wanted].block.settings}
 
+    def bindings(self, file: GraphFile) -> None:
+        """What a `use` binds is a param or a model of the file that is used."""
+        for alias, use in file.uses.items():
+            other = file.imports.get(alias)
+            if use.block is None or other is None:
+                continue
+            seen: set[str] = set()
+            for setting in use.block.settings:
+                name = setting.name
+                if name.text in seen:
+                    self.say("ATK102", f"`{name.text}` is set twice", name.span)
+                seen.add(name.text)
+                if name.text not in other.params and name.text not in other.models:
+                    help = suggestion(name.text, {*other.params, *other.models})
+                    message = f"`{alias}` has no param or model named `{name.text}`"
+                    self.say("ATK183", message, name.span, help)
+            for section in use.block.sections:
+                self.say("ATK183", "a `use` binds params and models", section.name.span)
+            for clause in use.block.clauses:
+                self.say("ATK113", f"a `use` takes no `{clause.word.text}`", clause.word.span)
+
     def main(self, file: GraphFile, profile: Mapping[str, ast.Setting]) -> dict[str, Parameter]:
         """Every param with the value in force: command line, then profile, then file."""
         self.every_profile(file)
@@ -90,8 +111,12 @@ class Params(Reporting):
         profile: Mapping[str, ast.Setting],
         prefix: str,
         needed: Collection[str] | None = None,
+        scope: Scope | None = None,
     ) -> dict[str, Parameter]:
-        """Every param of a file. One without a value is told, if it is `needed`: by default all are."""
+        """Every param of a file. One without a value is told, if it is `needed`: by default all are.
+
+        `profile` binds some of them, to what is known in `scope`.
+        """
         made: dict[str, Parameter] = {}
         known: dict[str, Known] = {}
         for name, declaration in file.params.items():
@@ -102,7 +127,7 @@ class Params(Reporting):
                 continue
             given, value = False, MISSING
             try:
-                given, value = self.value(file, declaration, type_, profile, known, prefix)
+                given, value = self.value(file, declaration, type_, profile, known, prefix, scope)
             except Wrong as error:
                 if needed is None or name in needed:
                     self.tell(error)
@@ -123,6 +148,7 @@ class Params(Reporting):
         profile: Mapping[str, ast.Setting],
         known: Mapping[str, Known],
         prefix: str,
+        outer: Scope | None = None,
     ) -> tuple[bool, Any]:
         """Whether it was given, and the value. Raises `Wrong`."""
         name = declaration.name.text
@@ -137,7 +163,7 @@ class Params(Reporting):
             except ValueError as error:
                 raise wrong("ATK185", f"`{full}` {error}", option(f"-p {full}={text}", text)) from None
         if name in profile:
-            return True, self.fitting(profile[name].value, name, type_, Scope(what="param"))
+            return True, self.fitting(profile[name].value, name, type_, outer or Scope(what="param"))
         if declaration.default is not None:
             return False, self.fitting(declaration.default, name, type_, scope)
         if isinstance(type_, Optional):
@@ -172,9 +198,15 @@ class Params(Reporting):
             raise wrong("ATK111", f"`{name}`{joint}{refused}", written.span)
         return value
 
-    def imported(self, file: GraphFile, prefix: str) -> dict[str, Known]:
-        """Params of an imported pipeline: `-p alias.name=…`, else its file's."""
-        made = self.values(file, {}, prefix)
+    def imported(
+        self, file: GraphFile, prefix: str, use: ast.Use, known: Mapping[str, Known]
+    ) -> dict[str, Known]:
+        """Params of an imported pipeline: `-p alias.name=…`, what the `use` binds, else its file's.
+
+        `known` is what the file that uses it knows.
+        """
+        bound = {one.name.text: one for one in use.block.settings} if use.block else {}
+        made = self.values(file, bound, prefix, scope=Scope(known=known, what="param"))
         self.of_imports |= {prefix + name: replace(one, name=prefix + name) for name, one in made.items()}
         return self.known(file, made)
 

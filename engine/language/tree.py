@@ -307,6 +307,7 @@ class Block:
 class Use:
     file: String
     alias: Word | None
+    block: Block | None = None  # params and models of the file, bound here
 
 
 @dataclass(eq=False, repr=False)

@@ -45,6 +45,8 @@ def check(graph: Linted) -> Iterator[Finding]:
         match statement:
             case ast.ModelDeclaration(base=base) if base is not None:
                 used.add(base.dotted)
+            case ast.Use(block=ast.Block() as block):
+                used |= words(block)
             case ast.ProfileDeclaration() | ast.TestDeclaration():
                 used |= words(statement.block)
             case ast.ParamDeclaration(default=default) if default is not None:

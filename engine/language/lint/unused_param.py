@@ -51,6 +51,8 @@ def check(graph: Linted) -> Iterator[Finding]:
         match statement:
             case ast.ModelDeclaration() | ast.TestDeclaration():
                 used |= words(statement.block)
+            case ast.Use(block=ast.Block() as block):
+                used |= words(block)
             case ast.ProfileDeclaration():
                 profiles |= {setting.name.text for setting in statement.block.settings}
                 used |= words(statement.block)
