@@ -6,6 +6,7 @@ nodes) and gathers what each has to say. It writes nothing and runs nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,8 @@ from engine.language.waiting import with_waits
 
 if TYPE_CHECKING:
     from engine.language.testing import Test
+
+_MISSED = re.compile(r"^no (?:[\w ]+ )?named `(\w+)[`.]|^`\{\{ (\w+) \}\}` is no ")
 
 
 class Checking(Reporting):
@@ -190,7 +193,9 @@ class Checking(Reporting):
             rank = 0 if span.path == COMMAND_LINE else 1 if span.path == file.shown else 2
             return rank, span.path, span.line, span.column, diagnostic.code, diagnostic.message
 
-        return sorted(self.diagnostics.values(), key=place)
+        lost = {name for one in self.loader.files.values() for name in one.source.lost}
+        told = (one for one in self.diagnostics.values() if not lost or not _misses(one.message, lost))
+        return sorted(told, key=place)
 
     # -- the whole ------------------------------------------------------------------------------
 
@@ -286,3 +291,9 @@ class Checking(Reporting):
                     found.add(source)
                     waiting.append(source)
         return found
+
+
+def _misses(message: str, lost: set[str]) -> bool:
+    """Whether all that is wrong is that a name is missing whose statement could not be read."""
+    found = _MISSED.search(message)
+    return found is not None and (found[1] or found[2]) in lost

@@ -6,6 +6,7 @@ in the first column. What a name means is not asked here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,6 +47,7 @@ RESERVED = frozenset(
         "null",
     }
 )
+HEAD = re.compile(r"\s*[A-Za-z_][\w.]*[ \t]+([A-Za-z_]\w*)")  # what opens a statement, and what it declares
 OPENERS = frozenset({"use", "param", "type", "model", "profile", "graph", "test"})
 
 
@@ -57,6 +59,7 @@ class Source:
     statements: tuple[Statement, ...]
     doc: str | None
     errors: tuple[Diagnostic, ...]
+    lost: frozenset[str] = frozenset()  # names that statements declare which could not be read
 
 
 @lru_cache(maxsize=64)
@@ -75,6 +78,7 @@ class _Reader:
         self.docs = Docs(text, comments(text))
         self.statements: list[Statement] = []
         self.errors: list[Diagnostic] = []
+        self.lost: set[str] = set()
 
     def read(self) -> Source:
         try:
@@ -84,7 +88,13 @@ class _Reader:
         else:
             self.build(trees, 0)
         first = self.first_line()
-        return Source(self.text, tuple(self.statements), self.docs.head(first), tuple(self.errors))
+        return Source(
+            self.text,
+            tuple(self.statements),
+            self.docs.head(first),
+            tuple(self.errors),
+            frozenset(self.lost),
+        )
 
     def first_line(self) -> int:
         """The first line that is more than a comment, however far it is indented."""
@@ -119,6 +129,8 @@ class _Reader:
                 return more
         assert found is not None
         self.errors.append(self.explain(found, starts, at))
+        if head := HEAD.match(self.text.text, begin):
+            self.lost.add(head[1])
         # A text that is not closed takes in all that stands below it.
         return len(starts) - at if self.errors[-1].message == OPEN_TEXT else 1
 
