@@ -54,8 +54,8 @@ class AtkLexer(RegexLexer):  # type: ignore[misc]
 
 
 PAGES = (
-    "quickstart tutorial language clauses expressions kinds/index models training commands recipes/index"
-    " testing store costs projects python editors lint errors benchmarks decisions/index"
+    "quickstart tutorial graphs language clauses expressions kinds/index models training commands"
+    " recipes/index testing store costs projects python editors lint errors benchmarks decisions/index"
 ).split()
 
 

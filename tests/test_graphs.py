@@ -118,6 +118,14 @@ def test_the_documents_are_parts_of_a_manual() -> None:
     assert 40_000 < sum(document.stat().st_size for document in documents) < 60_000
 
 
+def test_each_has_a_section_and_a_line() -> None:
+    page = (HOUSE / "docs/graphs.md").read_text(encoding="utf-8")
+    heads = " ".join(re.findall(r"^## (.+)$", page, re.M)).split()
+    table = (GRAPHS / "README.md").read_text(encoding="utf-8")
+    assert [path.stem for path in SHIPPED if path.stem not in heads] == []
+    assert [path.name for path in SHIPPED if f"({path.name})" not in table] == []
+
+
 # -- prompts --------------------------------------------------------------------------
 
 
