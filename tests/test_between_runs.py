@@ -195,6 +195,24 @@ def test_messages(project: Project, capsys: Any) -> None:
         assert help in said
 
 
+def test_cost(project: Project, capsys: Any) -> None:
+    first = project.run().calls
+    project.write("inputs/snow.txt", "Snow falls when crystals of ice stick together in a cold cloud.")
+    second = project.run().calls
+    by_run = told(capsys, "cost", "--by", "run")
+    assert [(one["run"], one["calls"], one["failed"]) for one in by_run] == [(1, first, 0), (2, second, 0)]
+    for by in ("node", "model", "day"):
+        sums = told(capsys, "cost", "--by", by)
+        assert sum(one["calls"] for one in sums) == first + second
+        paid = project.rows("SELECT sum(tokens_in)::INTEGER, sum(tokens_out)::INTEGER FROM calls")[0]
+        assert (sum(one["tokens_in"] for one in sums), sum(one["tokens_out"] for one in sums)) == paid
+    assert main(["cost"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:3] == ["node", "calls", "failed"]
+    assert lines[-1].split()[:2] == ["all", f"{first + second}"]
+    assert told(capsys, "cost", "--graph", "graph") == told(capsys, "cost")
+
+
 def test_runs(project: Project, capsys: Any) -> None:
     calls = project.run().calls
     project.run()
