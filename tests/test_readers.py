@@ -41,8 +41,8 @@ def test_a_folder_of_documents(tmp_path: Path) -> None:
             "deep/c.TXT": "Rain\n\nIt falls.\r\nYes.",
             ".hidden.txt": "no",
             ".git/d.txt": "no",
-            "e.pdf": "no",
-            "f.docx": "no",
+            "e.odt": "no",
+            "f.xyz": "no",
             "g": "no",
         },
     )
@@ -53,7 +53,7 @@ def test_a_folder_of_documents(tmp_path: Path) -> None:
     assert found[2].own["text"] == "Rain\n\nIt falls.\nYes."
     assert [one.identity for one in found] == [one.own["path"] for one in found]
     (note,) = made.notes
-    assert "3 files were left out (1 .docx, 1 .pdf, 1 without an extension)" in note
+    assert "3 files were left out (1 .odt, 1 .xyz, 1 without an extension)" in note
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_folder_linked_into_itself_is_read_once(tmp_path: Path) -> None:
     ("files", "said"),
     [
         ({}, "nothing to read at .*inputs"),
-        ({"inputs/a.pdf": "x"}, r"inputs \(only 1 \.pdf\)"),
+        ({"inputs/a.odt": "x"}, r"inputs \(only 1 \.odt\)"),
         ({"inputs/.a.txt": "x"}, r"inputs \(empty\)"),
     ],
 )
@@ -337,7 +337,7 @@ def test_format_overrides_the_extension(tmp_path: Path) -> None:
 
 
 def test_the_signature_is_cheap_and_sees_every_change(tmp_path: Path) -> None:
-    write(tmp_path / "inputs", {"a.txt": "a", "b.txt": "b", "c.pdf": "c"})
+    write(tmp_path / "inputs", {"a.txt": "a", "b.txt": "b", "c.odt": "c"})
     made = source(tmp_path)
     before = made.kind.signature(made)
     assert [entry[0] for entry in before] == ["a.txt", "b.txt"]

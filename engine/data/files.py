@@ -12,6 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOCUMENTS = {".txt": "txt", ".text": "txt", ".md": "md", ".markdown": "md"}
+EXTRACTED = {
+    ".pdf": "pdf",
+    ".docx": "docx",
+    ".pptx": "pptx",
+    ".epub": "epub",
+    ".html": "html",
+    ".htm": "html",
+}
 ROWS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -21,8 +29,8 @@ ROWS = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-FORMATS = DOCUMENTS | ROWS
-KNOWN = "txt, md, jsonl, json, csv, tsv and parquet"
+FORMATS = DOCUMENTS | EXTRACTED | ROWS
+KNOWN = "txt, md, pdf, docx, pptx, epub, html, jsonl, json, csv, tsv and parquet"
 
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -55,7 +63,7 @@ class File:
 
     @property
     def is_document(self) -> bool:
-        return self.format in ("txt", "md")
+        return self.format in ("txt", "md", *EXTRACTED.values())
 
 
 @dataclass(frozen=True)

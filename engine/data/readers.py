@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from engine.data.blocks import title
-from engine.data.files import File, NotText, decode, encoding_of, read_text
+from engine.data.extraction import NoText, text_of
+from engine.data.files import EXTRACTED, File, NotText, decode, encoding_of, read_text
 
 BATCH = 1_024  # rows of a parquet file in memory at once
 
@@ -32,7 +33,15 @@ class Unreadable(Exception):
 
 
 def document(file: File) -> Item:
-    """A text file as `path`, `title` and `text`. Lines end in a line feed, a byte order mark is gone."""
+    """A document as `path`, `title` and `text`. Lines end in a line feed, a byte order mark is gone."""
+    if file.format in EXTRACTED.values():
+        try:
+            text, named = text_of(file)
+        except NoText as error:
+            return Item(None, failure=str(error))
+        return Item(
+            {"path": file.name, "title": named or title(text) or pretty(file.path.stem), "text": text}
+        )
     try:
         text = read_text(file)
     except NotText as error:

@@ -47,7 +47,10 @@ class SourceSettings(Settings):
     limit: int | None = Field(
         None, gt=0, description="Only so many documents or rows, chosen by a hash: the same ones each time."
     )
-    format: Literal["txt", "md", "jsonl", "json", "csv", "tsv", "parquet"] | None = Field(
+    format: (
+        Literal["txt", "md", "pdf", "docx", "pptx", "epub", "html", "jsonl", "json", "csv", "tsv", "parquet"]
+        | None
+    ) = Field(
         None, description="How the files are read, whatever their names end in; by the ending if absent."
     )
 

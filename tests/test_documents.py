@@ -1,0 +1,158 @@
+"""Documents that are no plain text: what is read of them, and what is said of those that cannot be read."""
+
+from __future__ import annotations
+
+import builtins
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.test_readers import source
+
+WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+TYPES = "application/vnd.openxmlformats-officedocument.wordprocessingml"
+
+
+def docx(path: Path, *blocks: str) -> None:
+    """A Word file with these pieces of its body."""
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr(
+            "[Content_Types].xml",
+            '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+            '<Default Extension="rels" ContentType="application/'
+            'vnd.openxmlformats-package.relationships+xml"/>'
+            f'<Override PartName="/word/document.xml" ContentType="{TYPES}.document.main+xml"/></Types>',
+        )
+        made.writestr(
+            "_rels/.rels",
+            '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+            '<Relationship Id="r1" Target="word/document.xml" Type="http://schemas.openxmlformats.org/'
+            'officeDocument/2006/relationships/officeDocument"/></Relationships>',
+        )
+        body = "".join(blocks)
+        made.writestr(
+            "word/document.xml", f'<w:document xmlns:w="{WORD}"><w:body>{body}</w:body></w:document>'
+        )
+
+
+def paragraph(text: str, style: str = "") -> str:
+    shown = f'<w:pPr><w:pStyle w:val="{style}"/></w:pPr>' if style else ""
+    return f"<w:p>{shown}<w:r><w:t>{text}</w:t></w:r></w:p>"
+
+
+def table(*rows: tuple[str, ...]) -> str:
+    cells = ("".join(f"<w:tc>{paragraph(cell)}</w:tc>" for cell in row) for row in rows)
+    return f"<w:tbl>{''.join(f'<w:tr>{row}</w:tr>' for row in cells)}</w:tbl>"
+
+
+def epub(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("mimetype", "application/epub+zip")
+        made.writestr(
+            "META-INF/container.xml",
+            '<container version="1.0" xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
+            '<rootfile full-path="book.opf" media-type="application/oebps-package+xml"/>'
+            "</rootfiles></container>",
+        )
+        made.writestr(
+            "book.opf",
+            '<package xmlns="http://www.idpf.org/2007/opf" version="3.0" unique-identifier="i">'
+            '<metadata xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>The Hive</dc:title>'
+            '<dc:identifier id="i">x</dc:identifier><dc:language>en</dc:language></metadata>'
+            '<manifest><item id="c" href="c.xhtml" media-type="application/xhtml+xml"/></manifest>'
+            '<spine><itemref idref="c"/></spine></package>',
+        )
+        made.writestr(
+            "c.xhtml",
+            '<html xmlns="http://www.w3.org/1999/xhtml"><body><h1>Winter</h1>'
+            "<p>Bees keep warm.</p></body></html>",
+        )
+
+
+def pdf(path: Path, *lines: str) -> None:
+    """A PDF of one page."""
+    said = "BT /F1 12 Tf 72 720 Td 14 TL " + " ".join(f"({line}) Tj T*" for line in lines) + " ET"
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 /MediaBox [0 0 612 792] >>",
+        "<< /Type /Page /Parent 2 0 R /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>",
+        f"<< /Length {len(said)} >>\nstream\n{said}\nendstream",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    body, places = "%PDF-1.4\n", []
+    for number, one in enumerate(objects, 1):
+        places.append(len(body))
+        body += f"{number} 0 obj\n{one}\nendobj\n"
+    start = len(body)
+    body += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n"
+    body += "".join(f"{place:010} 00000 n \n" for place in places)
+    body += f"trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n"
+    path.write_bytes(body.encode())
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    folder = tmp_path / "inputs"
+    folder.mkdir()
+    return folder
+
+
+def read(tmp_path: Path) -> dict[str, Any]:
+    return {one.own["path"]: one for one in source(tmp_path).read()}
+
+
+def test_headings_and_tables_of_a_word_file(tmp_path: Path, inputs: Path) -> None:
+    cells = table(("Month", "Food"), ("March", "little"))
+    docx(inputs / "bees.docx", paragraph("Feeding", "Heading1"), paragraph("Colonies starve."), cells)
+    one = read(tmp_path)["bees.docx"]
+    assert one.own["title"] == "Feeding"
+    assert one.own["text"].lstrip("#").startswith(" Feeding\n\nColonies starve.\n")
+    assert "| Month | Food |" in one.own["text"]
+    assert "| March | little |" in one.own["text"]
+
+
+def test_a_book_a_page_and_a_pdf(tmp_path: Path, inputs: Path) -> None:
+    epub(inputs / "hive.epub")
+    (inputs / "page.html").write_text(
+        "<html><head><title>On bees</title><style>p {}</style></head>"
+        "<body><h2>Wings</h2><p>Four.</p></body></html>"
+    )
+    pdf(inputs / "note.pdf", "A swarm leaves in May.", "It looks for a hollow place.")
+    found = read(tmp_path)
+    assert found["hive.epub"].own["title"] == "The Hive"
+    assert "Bees keep warm." in found["hive.epub"].own["text"]
+    assert found["page.html"].own == {"path": "page.html", "title": "On bees", "text": "## Wings\n\nFour.\n"}
+    assert "A swarm leaves in May." in found["note.pdf"].own["text"]
+
+
+def test_what_cannot_be_read_is_set_aside(tmp_path: Path, inputs: Path) -> None:
+    (inputs / "torn.pdf").write_bytes(b"%PDF-1.4 rubbish")
+    (inputs / "none.docx").write_bytes(b"")
+    (inputs / "posing.epub").write_bytes(b"this is no book")
+    pdf(inputs / "blank.pdf")
+    docx(inputs / "sound.docx", paragraph("Bees fly."))
+    found = read(tmp_path)
+    assert {name for name, one in found.items() if one.fate == "ok"} == {"sound.docx"}
+    for name in ("torn.pdf", "none.docx", "posing.epub"):
+        assert found[name].reason.startswith(f"{name}: no {name.partition('.')[2]}")
+        assert "\n" not in found[name].reason
+    assert found["blank.pdf"].reason.startswith("blank.pdf: there is no text in it")
+
+
+def test_without_the_reader_the_way_to_it_is_told(
+    tmp_path: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name == "kreuzberg":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    pdf(inputs / "note.pdf", "Bees.")
+    assert read(tmp_path)["note.pdf"].reason == (
+        "note.pdf: reading .pdf files needs the package kreuzberg: pip install 'atk[documents]'"
+    )
