@@ -16,7 +16,14 @@ from engine.commands.picture.mermaid import edges, mermaid_text
 
 def node(name, kind="sql", inputs=(), doc=None, clauses=()):
     return SimpleNamespace(
-        name=name, kind=kind, inputs=tuple(inputs), doc=doc, clauses=clauses, template=None, skipped=False
+        name=name,
+        kind=kind,
+        inputs=tuple(inputs),
+        waits=(),
+        doc=doc,
+        clauses=clauses,
+        template=None,
+        skipped=False,
     )
 
 
