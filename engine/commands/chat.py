@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +36,8 @@ def chat(
 
     A line is a message, and the model has the whole talk before it; `/new` begins another. Nothing is kept.
     """
+    import asyncio  # a third of what the other commands would take to begin
+
     from engine.language.program import ModelSpec
     from engine.models.local import Local
 
