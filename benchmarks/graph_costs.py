@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -38,9 +39,13 @@ def measured(graph: str) -> tuple[str, ...]:
         values = NEEDS.get(graph, {}) | ({} if graph == "thoughts" else {"inputs": "manual.txt"})
         if graph in ("poem", "roleplay"):
             values |= {"limit": "1000"}
+        for name in ("ATK_BASE_URL", "ATK_MODEL", "ATK_API_KEY", "OPENAI_API_KEY"):
+            os.environ.pop(name, None)  # nobody's endpoint is asked, and paid, for this
         program = runtime.load(graph, values=values, root=root)
         options = runtime.Options(root=root, store=root / "store.duckdb", out=root)
-        asyncio.run(runtime.execute(program, options, lambda event: None))
+        summary = asyncio.run(runtime.execute(program, options, lambda event: None))
+        if summary.status != "done":
+            raise SystemExit(f"{graph} did not run to its end ({summary.status}): {summary.errors}")
         with open_reader(root / "store.duckdb") as reader:
             calls, tokens_in, tokens_out = reader.sql(
                 "SELECT count(*), sum(tokens_in), sum(tokens_out) FROM calls"
