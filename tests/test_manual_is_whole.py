@@ -219,7 +219,7 @@ def commands() -> dict[str, Any]:
 
     from engine.commands._app import app
 
-    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    return dict(typer.main.get_command(app()).commands)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", sorted(commands()))

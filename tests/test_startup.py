@@ -24,7 +24,7 @@ def startup() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("at", range(3))
+@pytest.mark.parametrize("at", range(5))
 def test_a_start_takes_no_more_than_a_few_times_its_budget(
     startup: ModuleType, at: int, tmp_path: Path
 ) -> None:

@@ -31,8 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code. The console script `atk` and `python -m` call this."""
     # pydantic would look through the metadata of every installed package for plug-ins: 30 ms a start.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    looking = bool(set(sys.argv[1:2]) & LOOKING)
     # What a start imports is garbage at the end only: looking for it all the while takes a tenth of it.
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(1_000_000 if looking else 20_000, 20, 20)
     from engine.commands._app import run
 
     return run(arguments)

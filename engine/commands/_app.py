@@ -8,70 +8,16 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import typer
 
-from engine.commands import (
-    VERBS,
-    add,
-    chat,
-    check,
-    cost,
-    diff,
-    explain,
-    fmt,
-    graph,
-    init,
-    lint,
-    lsp,
-    params,
-    plan,
-    render,
-    runs,
-    show,
-    sql,
-    test,
-    version,
-    why,
-)
-from engine.commands import exec as execute
+from engine.commands import VERBS, version
 from engine.commands._errors import report
 
-FUNCTIONS: dict[str, Callable[..., None]] = {
-    "init": init.init,
-    "add": add.add,
-    "check": check.check,
-    "lint": lint.lint,
-    "fmt": fmt.fmt,
-    "plan": plan.plan,
-    "test": test.run_tests,
-    "exec": execute.execute,
-    "show": show.show,
-    "why": why.why,
-    "render": render.render,
-    "chat": chat.chat,
-    "runs": runs.runs,
-    "diff": diff.diff,
-    "cost": cost.cost,
-    "sql": sql.sql,
-    "params": params.params,
-    "graph": graph.graph,
-    "explain": explain.explain,
-    "lsp": lsp.lsp,
-    "version": version.version,
-}
-
-app = typer.Typer(
-    name="atk",
-    help="Documents in, checked training sets out: every step a table that SQL can query.",
-    epilog="Start with: atk exec quickstart",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+# A verb is the function of its name in the module of its name, unless Python or pytest would mind.
+NAMED = {"exec": "execute", "test": "run_tests"}
 
 
 def guarded(verb: Callable[..., None]) -> Callable[..., None]:
@@ -90,15 +36,29 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
     return run_verb
 
 
-for name in VERBS:
-    # `atk diff -2 -1`: a run counted from the newest is no option.
-    settings = {"ignore_unknown_options": True} if name == "diff" else {}
-    app.command(name, context_settings=settings)(guarded(FUNCTIONS[name]))
-
-
-@app.callback(invoke_without_command=True)
 def top(show_version: version.Flag = False) -> None:
     """Documents in, checked training sets out: every step a table that SQL can query."""
+
+
+def app(verbs: Sequence[str] = VERBS) -> typer.Typer:
+    """The command line with these verbs."""
+    made = typer.Typer(
+        name="atk",
+        help="Documents in, checked training sets out: every step a table that SQL can query.",
+        epilog="Start with: atk exec quickstart",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    made.callback(invoke_without_command=True)(top)
+    for name in verbs:
+        function = getattr(import_module(f"engine.commands.{name}"), NAMED.get(name, name))
+        # `atk diff -2 -1`: a run counted from the newest is no option.
+        settings = {"ignore_unknown_options": True} if name == "diff" else {}
+        made.command(name, context_settings=settings)(guarded(function))
+    return made
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -109,8 +69,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # A terminal that cannot show a character shows a `?` in its place and goes on.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    # A verb need not wait for the modules of the others.
+    verbs = arguments[:1] if arguments[:1] and arguments[0] in VERBS else VERBS
     try:
-        code = app(arguments, prog_name="atk", standalone_mode=False)
+        code = app(verbs)(arguments, prog_name="atk", standalone_mode=False)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1
     except BaseException as error:

@@ -50,7 +50,7 @@ def makers() -> dict[str, Callable[[], str]]:
 
     from engine.commands._app import app
 
-    commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands: dict[str, Any] = typer.main.get_command(app()).commands  # type: ignore[attr-defined]
     return {name: partial(command, name, shown) for name, shown in commands.items()}
 
 

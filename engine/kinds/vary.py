@@ -7,7 +7,6 @@ other rows or other templates come.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, cast
@@ -77,6 +76,8 @@ class Vary(Prompt):
             Asking(row, asking, asking.prepared[template.name], turn, name)
             for (template, turn), name in zip(choice, named, strict=True)
         ]
+        import asyncio  # 20 ms that a check need not wait for
+
         return together(await asyncio.gather(*(one.decide() for one in askings)), named, node)
 
 

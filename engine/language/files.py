@@ -15,8 +15,9 @@ from engine.language import slips
 from engine.language import tree as ast
 from engine.language.diagnostics import Diagnostic, Reporting, Span, Wrong, suggestion, wrong
 from engine.language.lexing import normalized, read
+from engine.language.parsed import parsed
 from engine.language.sqltext import RESERVED
-from engine.language.syntax import Source, parse
+from engine.language.tree import Source
 from engine.language.types import SCALARS, Field, Literal, Many, Optional, Record, Type
 
 Report = Callable[[Diagnostic], None]
@@ -117,9 +118,11 @@ class Loader(Reporting):
             text, problem = read(resolved, shown)
             if problem:
                 self.report(problem)
-        else:
-            text = normalized(text)
-        source = parse(text, shown)
+            source = parsed(text, shown)
+        else:  # what an editor holds changes with every key: not kept
+            from engine.language.syntax import parse
+
+            source = parse(normalized(text), shown)
         for error in source.errors:
             self.report(error)
         file = self.files[resolved] = GraphFile(resolved, shown, source)

@@ -18,8 +18,8 @@ from engine.language.diagnostics import Wrong
 from engine.language.grammar import parser
 from engine.language.lexing import Comment, comments, normalized
 from engine.language.parsing import Token, Tree
-from engine.language.syntax import Source, parse
-from engine.language.tree import Text
+from engine.language.syntax import parse
+from engine.language.tree import Source, Text
 
 INDENT = "  "
 COMMENTS = 41  # the column, from 0, of comments behind code that leaves them the room

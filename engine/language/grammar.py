@@ -31,7 +31,7 @@ def parser() -> Parser:
 
         tables = made(grammar)
         if kept:
-            put_into_place(kept, tables)
+            put_into_place(kept, json.dumps(tables).encode())
     return Parser(tables)
 
 

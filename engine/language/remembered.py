@@ -38,14 +38,14 @@ def cache_folder() -> Path | None:
         return None
 
 
-def put_into_place(path: Path, value: Any) -> None:
-    """Write JSON beside a file and move it there, so that no other process reads half of it."""
+def put_into_place(path: Path, content: bytes) -> None:
+    """Write beside a file and move it there, so that no other process reads half of it."""
     import tempfile  # 20 ms, and hardly ever needed
 
     with suppress(OSError):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        with os.fdopen(handle, "w") as file:
-            json.dump(value, file)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         Path(name).replace(path)
 
 
@@ -98,7 +98,7 @@ class Remembered:
         merged = self.known | self.used
         if len(merged) > MOST:
             merged = dict(self.used)
-        put_into_place(self.path, merged)
+        put_into_place(self.path, json.dumps(merged).encode())
         self.new = False
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
 
@@ -18,7 +17,7 @@ from engine.language.diagnostics import Diagnostic, Span
 from engine.language.grammar import parser
 from engine.language.lexing import Docs, comments, statement_starts
 from engine.language.parsing import END, Token, Tree, UnexpectedCharacter, UnexpectedToken, Unreadable
-from engine.language.tree import Statement, Text
+from engine.language.tree import Source, Statement, Text
 
 OPEN_TEXT = "this text of several lines is not closed"
 DEEPEST = 120  # levels of nesting; far beyond what anyone reads, far below Python's own limit
@@ -49,17 +48,6 @@ RESERVED = frozenset(
 )
 HEAD = re.compile(r"\s*[A-Za-z_][\w.]*[ \t]+([A-Za-z_]\w*)")  # what opens a statement, and what it declares
 OPENERS = frozenset({"use", "param", "type", "model", "profile", "graph", "test"})
-
-
-@dataclass(frozen=True)
-class Source:
-    """One parsed file: the statements that could be read, and what is wrong with the others."""
-
-    text: Text
-    statements: tuple[Statement, ...]
-    doc: str | None
-    errors: tuple[Diagnostic, ...]
-    lost: frozenset[str] = frozenset()  # names that statements declare which could not be read
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine.language.diagnostics import Span
+from engine.language.diagnostics import Diagnostic, Span
 
 # -- text ------------------------------------------------------------------------------
 
@@ -378,3 +378,17 @@ Statement = (
     | GraphDeclaration
     | TestDeclaration
 )
+
+
+# -- files -------------------------------------------------------------------------------
+
+
+@dataclass(eq=False, repr=False)
+class Source:
+    """One parsed file: the statements that could be read, and what is wrong with the others."""
+
+    text: Text
+    statements: tuple[Statement, ...]
+    doc: str | None
+    errors: tuple[Diagnostic, ...]
+    lost: frozenset[str] = frozenset()  # names that statements declare which could not be read

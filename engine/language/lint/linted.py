@@ -14,8 +14,8 @@ from engine.language import tree as ast
 from engine.language.kind import Role
 from engine.language.program import Node, Program
 from engine.language.settings import roles
-from engine.language.syntax import Source
 from engine.language.templates import Template
+from engine.language.tree import Source
 from engine.language.types import Type
 
 _PARAMETER = re.compile(r"\$(\w+)")
