@@ -105,13 +105,18 @@ async def execute(program: Program, options: Options, listener: Listener | None 
     """
     from engine.kinds import registry
     from engine.runtime.engine import Engine
+    from engine.store.errors import StoreError
     from engine.store.store import Store
 
-    with Store.open(options.store, "write") as store:
-        engine = Engine(program, options, registry(), store, listener)
-        summary = await engine.run()
-        summary.crashes.extend(engine.crashes)
-        return summary
+    store = Store.open(options.store, "write")
+    try:
+        with store:
+            engine = Engine(program, options, registry(), store, listener)
+            summary = await engine.run()
+            summary.crashes.extend(engine.crashes)
+            return summary
+    except StoreError as error:
+        raise store.rescue.told(error) if store.rescue else error from None
 
 
 def render(program: Program, options: Options, node: str, row: str) -> list[dict[str, str]]:

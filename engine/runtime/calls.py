@@ -81,6 +81,8 @@ class Calls:
         self.flying: dict[bytes, Flight] = {}
         self.lookups: dict[bytes, asyncio.Future[Reply | None]] = {}
         self.looking = False
+        self.paying = 0  # requests under way
+        self.all_landed = asyncio.Event()
         self.stopping: str | None = None
         self.on_cap: Callable[[float], None] | None = None
         self.spent = 0.0
@@ -151,12 +153,16 @@ class Calls:
         if self.stopping is not None:
             raise Stopping(self.stopping)
         progress.in_flight += 1
+        self.paying += 1
         try:
             reply = await model.call(request, float(depth))
         except Halted:
             raise Stopping(self.stopping or "stopped") from None
         finally:
             progress.in_flight -= 1
+            self.paying -= 1
+            if not self.paying:
+                self.all_landed.set()
         if reply.down and not reply.attempts:
             raise Down(reply.error)
         progress.calls += 1
@@ -246,6 +252,12 @@ class Calls:
         self.stopping = reason
         for model in self.models.values():
             model.halt()
+
+    async def landed(self) -> None:
+        """Wait for what is under way, even if its row is given up: it is paid for, and will be kept."""
+        while self.paying:
+            self.all_landed.clear()
+            await self.all_landed.wait()
 
     async def close(self) -> None:
         """Give connections back."""

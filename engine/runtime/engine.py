@@ -30,6 +30,7 @@ from engine.runtime.standing import StandingStation
 from engine.runtime.statics import contents_of, located, models_of, parts_of
 from engine.runtime.station import ENDED, Station
 from engine.runtime.tables import TableStation
+from engine.store.errors import StoreError
 from engine.store.records import TableSpec, id_column
 from engine.store.schema import quote
 from engine.store.store import Store
@@ -237,6 +238,8 @@ class Engine:
                     tuple(model_notes(self.program, self.kinds)),
                 )
             )
+            for notice in self.store.notices:
+                self.note(Note(None, notice))
             await self.look()
             with self.signals():
                 await self.stations_at_work()
@@ -260,18 +263,21 @@ class Engine:
 
     async def stations_at_work(self) -> None:
         tasks = [asyncio.create_task(station.run(), name=name) for name, station in self.stations.items()]
-        broken: asyncio.Future[Any] = asyncio.create_task(self.store.broken())
+        broken: asyncio.Future[StoreError] = asyncio.create_task(self.store.broken())
         everything: asyncio.Future[Any] = asyncio.gather(*tasks)
         telling = asyncio.create_task(keep_telling(self.stations)) if self.listener is not None else None
         try:
             await asyncio.wait({everything, broken}, return_when=asyncio.FIRST_COMPLETED)
-            if not everything.done():  # the store cannot write any more
-                self.stop(str(broken.result()))
+            if (problem := _problem(everything, broken)) is not None:
+                self.stop(str(problem))
+                await self.calls.landed()
                 everything.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await everything
-            if broken.done() and not broken.cancelled():
-                raise broken.result()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(everything, *tasks, return_exceptions=True)
+                raise problem
+            await everything
+            await self.calls.landed()
         except asyncio.CancelledError:
             self.interrupted = True
             everything.cancel()
@@ -521,3 +527,11 @@ def model_notes(program: Program, kinds: Mapping[str, Kind]) -> list[str]:
         "Set ATK_BASE_URL, ATK_MODEL and ATK_API_KEY to use a real model."
     )
     return [about]
+
+
+def _problem(everything: asyncio.Future[Any], broken: asyncio.Future[StoreError]) -> StoreError | None:
+    """Why the store cannot be used any more, whoever heard of it first."""
+    if broken.done():
+        return broken.result()
+    found = everything.exception() if everything.done() else None
+    return found if isinstance(found, StoreError) else None

@@ -17,6 +17,7 @@ from engine.runtime.channel import Channel
 from engine.runtime.context import NodeContext
 from engine.runtime.gates import does_not_hold, held, not_worked_out
 from engine.runtime.station import Result, Station
+from engine.store.errors import StoreError
 from engine.store.keys import fingerprint
 from engine.store.records import PastRow
 
@@ -279,6 +280,8 @@ class RowStation(Station):
             self.estimated = True
         except Stopping:
             pass  # undecided: the next run takes it up
+        except StoreError:
+            pass  # nothing can be written any more: the engine hears of it from the store
         except Down as down:
             self.fail_node(
                 f"`{self.node.name}` stopped: {down}",

@@ -19,6 +19,7 @@ from engine.runtime.calls import Stopping
 from engine.runtime.channel import Channel
 from engine.runtime.events import NodeProgress, Note, Wrote
 from engine.runtime.statics import static_of
+from engine.store.errors import StoreError
 from engine.store.keys import digest, encoded, mapping_of, row_id
 from engine.store.records import NodeState, Stored
 
@@ -107,6 +108,9 @@ class Station:
             self.end("failed", error.message)
         except asyncio.CancelledError:
             self.end("stopped", "interrupted")
+            raise
+        except StoreError as error:
+            self.end("failed", error.message)
             raise
         except Exception as error:
             self.engine.crash(self.node.name, error)

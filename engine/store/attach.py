@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from engine.store.errors import StoreBusy, StoreError, StoreMissing
+from engine.store.log import mend, survey
 from engine.store.schema import CATALOG, check_version, migrate, text, version
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ def attach(path: Path, mode: Literal["write", "read"], *, sandbox: bool) -> Duck
         )
     if mode == "write":
         _clear_stillborn(path)
+    broken = survey(path) if mode == "read" and not _held_here(path) else None
+    if broken and broken.lost:
+        raise StoreError(
+            f"the store {path} cannot be read whole: {broken.message}",
+            "put a copy back, or go on without what stood there: `atk exec` keeps a copy of the log",
+        )
     fresh = not path.exists()
     connection = duckdb.connect()
     try:
@@ -58,12 +65,28 @@ def attach(path: Path, mode: Literal["write", "read"], *, sandbox: bool) -> Duck
         if mode == "write" and fresh and not isinstance(error, StoreBusy):
             path.unlink(missing_ok=True)  # half made: it would be no database when there is room again
         _relock(path)
+        if broken and isinstance(error, StoreError):
+            raise StoreError(
+                f"the store {path} cannot be read: a crash cut its log short",
+                "`atk exec` goes on from what was committed",
+            ) from None
         if isinstance(error, duckdb.Error):
             raise _explain(error, path, mode) from None
         raise
     with _guard:
         _instances.setdefault(_name(path), []).append((weakref.ref(connection), mode))
     return connection
+
+
+def mended(path: Path) -> str | None:
+    """Cut a damaged log before a store is opened for writing; what to tell of it. Raises `StoreError`."""
+    return None if _held_here(path) else mend(path)
+
+
+def _held_here(path: Path) -> bool:
+    """Whether this process has the file open: to open and close it once more would lose its lock."""
+    with _guard:
+        return any(_open(found()) for found, _ in _instances.get(_name(path), ()))
 
 
 def in_memory() -> DuckDBPyConnection:
@@ -148,6 +171,12 @@ def damage(error: Exception, path: Path) -> StoreError | None:
     )
 
 
+def is_full(message: str) -> bool:
+    """Whether an error of DuckDB's says that there is no room: on the disk, in a quota, for a file."""
+    signs = ("No space left", "File too large", "isk quota", "out of space", "Could not write")
+    return any(sign in message for sign in signs)
+
+
 def _explain(error: Exception, path: Path, mode: str) -> StoreError:
     message = str(error)
     if "Could not set lock" in message or "onflicting lock" in message:
@@ -178,7 +207,7 @@ def _explain(error: Exception, path: Path, mode: str) -> StoreError:
         return StoreError(
             f"no permission to {verb} the store {path}", "make it so, or name another with --store"
         )
-    if "No space left" in message:
+    if is_full(message):
         return StoreError(
             f"the disk is full: the store {path} cannot be opened for writing",
             "free some space and run again, or keep it elsewhere with --store",
@@ -195,8 +224,9 @@ def _check(connection: DuckDBPyConnection, path: Path, mode: str) -> None:
         raise StoreError(
             f"cannot use the store {path}: {problem.message}", problem.help or "name another with --store"
         ) from None
-    if mode == "write":
-        migrate(connection, found)
+    if mode == "write" and migrate(connection, found):
+        # Into the file itself: whatever becomes of the log, the file then says whose it is.
+        connection.execute(f"CHECKPOINT {CATALOG}")
 
 
 def _name(path: Path) -> str:

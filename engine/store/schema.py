@@ -142,10 +142,10 @@ def version(connection: DuckDBPyConnection) -> int:
         return 0
 
 
-def migrate(connection: DuckDBPyConnection, found: int) -> None:
-    """Bring the attached file from version `found` to the newest, all or nothing."""
+def migrate(connection: DuckDBPyConnection, found: int) -> bool:
+    """Bring the attached file from version `found` to the newest, all or nothing; whether it was older."""
     if found == len(MIGRATIONS):
-        return
+        return False
     connection.execute("BEGIN TRANSACTION")
     try:
         if found == 0:
@@ -158,6 +158,7 @@ def migrate(connection: DuckDBPyConnection, found: int) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+    return True
 
 
 def check_version(found: int, can_migrate: bool) -> None:
@@ -168,6 +169,8 @@ def check_version(found: int, can_migrate: bool) -> None:
             f"it was written by a newer atk (its version is {found}, this one knows {known})",
             "update atk, or use another store with --store",
         )
+    if found == 0 and not can_migrate:
+        raise StoreError("whoever made it died before anything was in it", "`atk exec` makes it anew")
     if found < known and not can_migrate:
         raise StoreError(
             f"it was written by an older atk (its version is {found}, this one reads {known})",

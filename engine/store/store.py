@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.store import memo, snapshots, stretches, tables
-from engine.store.attach import attach, damage, detach, in_memory
+from engine.store.attach import attach, damage, detach, in_memory, is_full, mended
 from engine.store.errors import StoreError
 from engine.store.known import KnownKeys
 from engine.store.reads import Reads
@@ -31,6 +31,7 @@ from engine.store.records import (
     Stored,
     TableSpec,
 )
+from engine.store.rescue import Rescue, take_in, waiting
 from engine.store.schema import CATALOG, METRIC_COLUMNS, SCHEMA, quote, table_name
 from engine.store.server import Server
 from engine.store.writer import BRIEF, WINDOW, Log, Replace, Work, Writer
@@ -55,6 +56,8 @@ class Store(Reads):
     def __init__(self, path: Path, mode: Mode, connection: DuckDBPyConnection, stored: bool):
         super().__init__(connection)
         self.path, self.mode = path, mode
+        self.notices: list[str] = []  # what was found when it was opened, for whoever runs a graph
+        self.rescue = Rescue(path) if mode == "write" else None
         self._on_disk = stored
         self._shapes: dict[str, tables.Shape] = {}
         self._states: dict[str, NodeState] = {}
@@ -66,7 +69,12 @@ class Store(Reads):
         self._loading = threading.Lock()
         self._server = Server(path, self._gallery.cursor) if mode == "write" else None
         self._writer = Writer(
-            connection.cursor(), self._home, self._committed, self._explain, WINDOW if stored else BRIEF
+            connection.cursor(),
+            self._home,
+            self._committed,
+            self._explain,
+            WINDOW if stored else BRIEF,
+            self.rescue,
         )
 
     # -- opening and closing -----------------------------------------------------------------
@@ -82,9 +90,10 @@ class Store(Reads):
         Raises `StoreMissing` (only `read`), `StoreBusy` where another process writes, or
         `StoreError` where the file cannot be used.
         """
-        path = Path(path)
+        path, told = Path(path), None
         if mode == "write":
             _make_folder(path.parent)
+            told = mended(path)
         stored = mode != "plan" or path.exists()
         if not stored:
             connection = in_memory()
@@ -96,10 +105,29 @@ class Store(Reads):
                 connection.execute(f"CREATE SCHEMA {quote(_PLAN)}.data")
             connection.execute("SET python_enable_replacements = false")
             connection.execute("SET enable_external_access = false")
-            return cls(path, mode, connection, stored)
+            store = cls(path, mode, connection, stored)
         except BaseException:
             detach(connection, path)
             raise
+        store.notices += [told] if told else []
+        try:
+            store._take_in(waiting(path) if stored and mode != "read" else [])
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _take_in(self, calls: Sequence[tuple[int, CallRecord]]) -> None:
+        """Replies that an earlier run could not write: into the table, or for a plan into its memory."""
+        if calls and self.rescue is not None:
+            taken = self._writer.call(Work(lambda c: take_in(c, calls)))
+            self._keys.add([call.key for _, call in calls])
+            self.rescue.path.unlink(missing_ok=True)
+            self.notices.append(f"replies that an earlier run could not write were taken in: {taken}")
+        elif calls:
+            self._fresh.update({call.key: call for _, call in calls if call.status in memo.USABLE})
+        if self.rescue is not None:
+            self.rescue.hold()
 
     def close(self) -> None:
         """Commit what is queued and give the file back. Never raises: `flush` tells what went wrong."""
@@ -108,6 +136,8 @@ class Store(Reads):
         if self._server is not None:
             self._server.close()
         self._writer.close()
+        if self.rescue is not None:
+            self.rescue.close()
         if self.mode == "write":
             with contextlib.suppress(duckdb.Error):  # the log is replayed by whoever opens next
                 self._connection.execute(f"CHECKPOINT {CATALOG}")
@@ -474,8 +504,7 @@ class Store(Reads):
         if problem := damage(error, self.path):
             return problem
         message = str(error)
-        full = ("No space left", "File too large", "isk quota", "out of space", "Could not write")
-        if any(sign in message for sign in full):
+        if is_full(message):
             return StoreError(
                 f"the disk is full: the store {self.path} cannot grow",
                 "free some space and run again: all that was committed is kept, and no reply is paid twice",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from engine.store.errors import StoreError
 from engine.store.memo import calls_table
 from engine.store.records import CallRecord, Stored
+from engine.store.rescue import Rescue
 from engine.store.schema import SCHEMA
 from engine.store.tables import Shape
 
@@ -95,8 +96,9 @@ class Writer:
         committed: Callable[[Sequence[CallRecord]], None],
         explain: Callable[[Exception], StoreError],
         window: float = WINDOW,
+        rescue: Rescue | None = None,
     ):
-        self._window = window
+        self._window, self._rescue = window, rescue
         self._connection, self._home = connection, home
         self._committed, self._explain = committed, explain
         self._queue: deque[_Queued] = deque()
@@ -113,8 +115,14 @@ class Writer:
     # -- for other threads -------------------------------------------------------------------
 
     def put(self, change: Change) -> None:
-        """Queue a change. Raises what the writer has met, so that nobody goes on paying."""
+        """Queue a change. Raises what the writer has met, so that nobody goes on paying.
+
+        Calls are paid for already: they are kept beside the store then.
+        """
         if self.error is not None:
+            if isinstance(change, Log) and self._rescue is not None:
+                self._rescue.keep(change.calls, change.run)
+                return
             raise self.error
         queued = _Queued(change, _weight(change), _size(change))
         with self._lock:
@@ -233,6 +241,8 @@ class Writer:
         for change in batch:
             if isinstance(change, Work):
                 _resolve(change, error=self.error)
+            elif isinstance(change, Log) and self._rescue is not None:
+                self._rescue.keep(change.calls, change.run)
 
     def _release(self, weight: int) -> None:
         with self._lock:

@@ -1,0 +1,238 @@
+"""A disk that fills up in the middle of a run: it stops, says so once, and nothing is paid for twice."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from engine.store import StoreError
+from engine.store import rescue as module
+from engine.store.keys import fingerprint
+from engine.store.rescue import Rescue, file_of, waiting
+from engine.store.store import Store
+from tests.endpoint import Endpoint, endpoint
+from tests.project import Project
+from tests.store_graph import call, describe, opened
+from tests.test_killed_runs import ROOT, prepared, tables, written
+
+LIMITED = """
+import resource, sys
+if {limit}:
+    resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+from engine.commands import main
+sys.exit(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Endpoint]:
+    with endpoint(latency_ms=50, p_true=0.8) as started:
+        yield started
+
+
+def project(root: Path, server: Endpoint) -> Project:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        made = prepared(root, monkeypatch, server.base_url)
+    for number in range(30, 120):
+        made.write(f"inputs/{number}.txt", f"Passage {number} says that {number} is a number. " * 5)
+    return made
+
+
+def run(
+    made: Project, server: Endpoint, verb: str = "exec", limit: int = 0
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", LIMITED.format(limit=limit), verb, "graph.atk"],
+        cwd=made.root,
+        env=os.environ
+        | {"PYTHONPATH": str(ROOT), "ATK_BASE_URL": server.base_url, "ATK_MODEL": "mock", "ATK_API_KEY": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def calm(server: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, int]:
+    """A run that had room, and the calls that it took."""
+    server.reset()
+    made = project(tmp_path_factory.mktemp("calm"), server)
+    done = run(made, server)
+    assert done.returncode == 0, done.stderr
+    return made, server.stats()["calls"]
+
+
+def assert_ends_well(made: Project, calm: tuple[Project, int], server: Endpoint, stopped: str) -> None:
+    """What was paid for before is not paid for again, and all becomes as it is after a calm run."""
+    asked = server.stats()["calls"]
+    assert 50 < asked < calm[1]
+    found = re.search(r"(\d+) replies paid for meanwhile lie in", stopped)
+    assert found
+    assert stopped.count("error: ") == 1
+    assert "the disk is full: the store" in stopped
+    assert "could not be kept" not in stopped
+    assert "Traceback" not in stopped
+    assert len(waiting(made.root / ".atk" / "store.duckdb")) == int(found[1])
+    server.reset()
+    done = run(made, server)
+    assert done.returncode == 0, done.stderr
+    assert f"that an earlier run could not write were taken in: {found[1]}" in done.stderr
+    assert asked + server.stats()["calls"] == calm[1]
+    assert tables(made) == tables(calm[0])
+    assert written(made) == written(calm[0])
+    assert made.rows("SELECT count(*), count(DISTINCT (key, called_at)) FROM calls") == [(calm[1], calm[1])]
+    assert sorted(path.name for path in (made.root / ".atk").iterdir()) == [".gitignore", "store.duckdb"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [560_000, 700_000, 900_000])
+def test_a_file_that_may_not_grow(
+    limit: int, calm: tuple[Project, int], server: Endpoint, tmp_path: Path
+) -> None:
+    server.reset()
+    made = project(tmp_path / "limited", server)
+    stopped = run(made, server, limit=limit)
+    assert stopped.returncode == 1
+    before = server.stats()["calls"]
+    assert run(made, server, "plan").returncode == 0
+    assert server.stats()["calls"] == before
+    assert_ends_well(made, calm, server, stopped.stderr)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full(calm: tuple[Project, int], server: Endpoint, tmp_path: Path) -> None:
+    server.reset()
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = module.RESERVE + 1_800_000
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("only root may mount a small disk")
+    try:
+        made = project(disk, server)
+        stopped = run(made, server)
+        assert stopped.returncode == 1
+        subprocess.run(["mount", "-o", f"remount,size={8 * size}", str(disk)], check=True)
+        assert_ends_well(made, calm, server, stopped.stderr)
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+@pytest.mark.parametrize("limit", [10_000, 300_000])
+def test_without_room_for_a_store_nothing_is_asked(limit: int, server: Endpoint, tmp_path: Path) -> None:
+    server.reset()
+    made = project(tmp_path / "limited", server)
+    stopped = run(made, server, limit=limit)
+    assert stopped.returncode == 1
+    assert "the disk is full: the store" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert server.stats()["calls"] == 0
+    assert not (made.root / ".atk" / "store.duckdb").exists()
+
+
+# -- the file beside the store -----------------------------------------------------------
+
+CALLS = [call(fingerprint("kept", number), reply=f"answer {number} “ü”\n") for number in range(3)]
+
+
+def with_replies(tmp_path: Path) -> Path:
+    path = tmp_path / "store.duckdb"
+    rescue = Rescue(path)
+    rescue.keep(CALLS[:2], 1)
+    rescue.keep(CALLS[2:], 2)
+    rescue.close()
+    assert (rescue.kept, rescue.lost) == (3, 0)
+    return path
+
+
+def test_replies_come_back_as_they_were(tmp_path: Path) -> None:
+    path = with_replies(tmp_path)
+    assert waiting(path) == [(1, CALLS[0]), (1, CALLS[1]), (2, CALLS[2])]
+    with opened(path) as store:
+        assert store.notices == ["replies that an earlier run could not write were taken in: 3"]
+        assert not file_of(path).exists()
+        found = store.known([one.key for one in CALLS])
+        assert [found[one.key].reply for one in CALLS] == [one.reply for one in CALLS]
+    with opened(path) as store:
+        assert store.notices == []
+
+
+def test_a_plan_knows_them_and_leaves_them(tmp_path: Path) -> None:
+    path = with_replies(tmp_path)
+    file_of(path).rename(tmp_path / "aside")
+    with opened(path):
+        pass
+    (tmp_path / "aside").rename(file_of(path))
+    with Store.open(path, "plan") as store:
+        describe(store)
+        assert store.may_know(CALLS[0].key)
+        assert store.known([CALLS[0].key])[CALLS[0].key].reply == CALLS[0].reply
+    assert len(waiting(path)) == 3
+
+
+def test_taken_in_twice_they_stand_once(tmp_path: Path) -> None:
+    """A process may die between the commit and the end of the file."""
+    path = with_replies(tmp_path)
+    content = file_of(path).read_bytes()
+    with opened(path):
+        pass
+    file_of(path).write_bytes(content)
+    with opened(path) as store:
+        assert store.notices == ["replies that an earlier run could not write were taken in: 0"]
+        store.settle()
+        assert store.cursor().execute("SELECT count(*) FROM store.data.calls").fetchall() == [(3,)]
+
+
+def test_a_last_line_that_was_cut_is_left_out(tmp_path: Path) -> None:
+    path = with_replies(tmp_path)
+    file_of(path).write_bytes(file_of(path).read_bytes()[:-30])
+    assert [run for run, _ in waiting(path)] == [1, 1]
+
+
+def test_anothers_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    file_of(path).write_text("shopping list\n")
+    with pytest.raises(StoreError, match="holds no replies of atk's"):
+        opened(path)
+    assert file_of(path).read_text() == "shopping list\n"
+
+
+def test_what_cannot_be_kept_either_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rescue = Rescue(tmp_path / "store.duckdb")
+    rescue.keep(CALLS[:1], 1)
+    whole = file_of(tmp_path / "store.duckdb").read_bytes()
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:10]))
+    rescue.keep(CALLS[1:], 1)
+    monkeypatch.undo()
+    rescue.close()
+    assert (rescue.kept, rescue.lost) == (1, 2)
+    assert file_of(tmp_path / "store.duckdb").read_bytes() == whole  # no half line
+    told = rescue.told(StoreError("the disk is full", "free some space"))
+    assert told.message == "the disk is full; 2 replies paid for could not be kept"
+    assert told.help
+    assert told.help.startswith("free some space; 1 reply paid for meanwhile lie")
+
+
+def test_the_reserve_is_held_and_given_back(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    with opened(path):
+        reserve = tmp_path / "store.duckdb.reserve"
+        assert reserve.stat().st_blocks * 512 >= module.RESERVE
+    assert not reserve.exists()
+
+
+def test_the_time_of_a_call_is_kept(tmp_path: Path) -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
+    rescue = Rescue(tmp_path / "store.duckdb")
+    rescue.keep([call(b"k" * 16, at=at)], 1)
+    rescue.close()
+    assert waiting(tmp_path / "store.duckdb")[0][1].at == at
