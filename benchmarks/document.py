@@ -2,7 +2,7 @@
 
     python benchmarks/document.py [--quick] [SECTION…]
 
-Takes about half an hour on a quiet machine. With names of sections (`Memory`) only those are run, and
+Takes more than an hour on a quiet machine. With names of sections (`Memory`) only those are run, and
 the others of the page stay. `--quick` runs each with few rows, to try this script, and writes to the
 standard output instead.
 """
@@ -45,6 +45,9 @@ long: one 30 copies of each document, one 30 variations of it. Both are shown ho
 asked for, and examined on the other half: right is who names the value. `known`: questions put as they
 were for the first half; `held out`: put otherwise. All of it is graphs of atk
 (`benchmarks/learning/*.atk`), with templates in the place of a model that rewrites."""
+SLIPS = """How much of a slip of the hand `atk check` notices: each token of three graphs deleted, doubled,
+swapped with the next, and misspelt, one at a time. Of what passes most is another graph and a right one: a
+text or a comment that says something else (`silent` leaves out what is provably the same graph)."""
 START = "What one waits for before anything happens."
 MANY = ["throughput.py", "--latency", "500", "--rows", "10000", "--repeat", "1", "--in-flight"]
 MORE = ["--calls", "5000000"]
@@ -77,6 +80,7 @@ SECTIONS = (
         (["hostile.py", "--rows", "500", "--repeat", "1"],),
     ),
     ("Learning", LEARNING, (["learning/run.py"],), ()),
+    ("Slips of the hand", SLIPS, (["mutations.py"],), (["mutations.py", "--sample", "3"],)),
     ("Start", START, (["startup.py"],), (["startup.py"],)),
 )
 
