@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import builtins
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.data import extraction
 from tests.test_readers import source
 
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
@@ -144,15 +144,119 @@ def test_what_cannot_be_read_is_set_aside(tmp_path: Path, inputs: Path) -> None:
 def test_without_the_reader_the_way_to_it_is_told(
     tmp_path: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any) -> Any:
-        if name == "kreuzberg":
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr(extraction, "find_spec", lambda _: None)
     pdf(inputs / "note.pdf", "Bees.")
     assert read(tmp_path)["note.pdf"].reason == (
         "note.pdf: reading .pdf files needs the package kreuzberg: pip install 'atk[documents]'"
     )
+
+
+# -- files that a parser does not survive -------------------------------------------------
+
+
+def nested(path: Path, depth: int) -> None:
+    """A book whose one chapter is nested so deeply that its parser runs out of stack."""
+    epub(path)
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    with zipfile.ZipFile(path, "w") as book:
+        for name, part in parts.items():
+            deep = "<html><body>" + "<div>" * depth + "x" + "</div>" * depth + "</body></html>"
+            book.writestr(name, deep if name.endswith("html") else part)
+
+
+def test_a_file_that_crashes_its_parser_is_set_aside_and_the_others_are_read(
+    tmp_path: Path, inputs: Path
+) -> None:
+    nested(inputs / "b.epub", 50_000)
+    pdf(inputs / "a.pdf", "Before it.")
+    pdf(inputs / "c.pdf", "After it.")
+    found = read(tmp_path)
+    assert "Before it." in found["a.pdf"].own["text"]
+    assert "After it." in found["c.pdf"].own["text"]
+    assert found["b.epub"].fate == "failed"
+    assert found["b.epub"].reason == "b.epub: reading it fails: the reader crashed on it (signal 11)"
+
+
+PROGRAMS = {  # in the place of the program that reads: what it does, and what is then said
+    "sleeps": ("import sys, time; sys.stdin.readline(); time.sleep(60)", "reading it takes more than 1 s"),
+    "exits": ("import sys; sys.stdin.readline(); sys.exit(3)", "reading it fails: the reader ended with 3"),
+    "aborts": (
+        "import os, sys; sys.stdin.readline(); os.abort()",
+        "reading it fails: the reader gave up, perhaps for want of memory",
+    ),
+    "never starts": ("raise SystemExit(1)", "reading it fails: the reader ended with 1"),
+    "answers by half": (
+        "import sys; sys.stdin.readline(); print('{\"te', end='', flush=True); sys.exit(2)",
+        "reading it fails: the reader ended with 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", PROGRAMS)
+def test_a_reader_that_does_not_answer(
+    what: str, tmp_path: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, said = PROGRAMS[what]
+    (tmp_path / "program.py").write_text(program)
+    monkeypatch.setattr(extraction, "_reader", extraction._Reader())
+    monkeypatch.setattr(extraction, "PROGRAM", tmp_path / "program.py")
+    monkeypatch.setattr(extraction, "SECONDS", 1)
+    pdf(inputs / "a.pdf", "Bees.")
+    (inputs / "b.txt").write_text("Wasps.")
+    found = read(tmp_path)
+    assert found["a.pdf"].reason == f"a.pdf: {said}"
+    assert found["b.txt"].own["text"] == "Wasps."
+
+
+def test_the_reader_is_told_no_secret(tmp_path: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-user")
+    (tmp_path / "program.py").write_text(
+        "import json, os, sys; sys.stdin.readline();"
+        "print(json.dumps({'text': str(dict(os.environ)), 'title': None}), flush=True)"
+    )
+    monkeypatch.setattr(extraction, "_reader", extraction._Reader())
+    monkeypatch.setattr(extraction, "PROGRAM", tmp_path / "program.py")
+    pdf(inputs / "a.pdf", "Bees.")
+    text = read(tmp_path)["a.pdf"].own["text"]
+    assert "PATH" in text
+    assert "sk-of-the-user" not in text
+
+
+def test_one_process_reads_many_files(tmp_path: Path, inputs: Path) -> None:
+    for name in "abc":
+        pdf(inputs / f"{name}.pdf", f"Page {name}.")
+    read(tmp_path)
+    first = extraction._reader._process
+    read(tmp_path)
+    assert first is not None
+    assert extraction._reader._process is first
+
+
+POSING = {
+    "a.pdf": (b"<!DOCTYPE html><p>Not found", "no pdf: it begins like a page of HTML"),
+    "b.docx": (b"%PDF-1.4 and so on", "no docx: it begins like a PDF"),
+    "c.docx": (
+        b"\xd0\xcf\x11\xe0rest",
+        "no docx: it begins like a file of an old Office, or one with a password",
+    ),
+    "d.epub": (b"once upon a time", "no epub by its first bytes"),
+    "e.pdf": (b"", "no pdf: it is empty"),
+}
+
+
+def test_files_that_are_not_what_their_name_says(tmp_path: Path, inputs: Path) -> None:
+    for name, (content, _) in POSING.items():
+        (inputs / name).write_bytes(content)
+    assert {name: one.reason for name, one in read(tmp_path).items()} == {
+        name: f"{name}: {said}" for name, (_, said) in POSING.items()
+    }
+
+
+def test_the_bullets_of_a_symbol_font_are_bullets(
+    tmp_path: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docx(inputs / "a.docx", paragraph("\uf0b7 First"), paragraph("\uf0a7 Second"))
+    text = read(tmp_path)["a.docx"].own["text"]
+    assert "• First" in text
+    assert "▪ Second" in text

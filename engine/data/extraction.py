@@ -1,18 +1,48 @@
 """Text out of PDF, Word, PowerPoint, EPUB and HTML files, as Markdown: headings, lists and tables stay.
 
-`kreuzberg` does the work (docs/decisions/documents.md). It is an extra, imported when the first such file
-is read.
+`kreuzberg` does the work (docs/decisions/documents.md), in a process of its own: a parser may crash on a
+file, or never come to an end, and then only that file is set aside. It is an extra; the process is
+started when the first such file is read.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import json
+import os
 import re
+import select
+import subprocess
+import sys
+import threading
+import time
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from engine.data.files import File
 
 MISSING = "reading .{format} files needs the package kreuzberg: pip install 'atk[documents]'"
 FRONT = re.compile(r"\A---\n+(?:## )?title: [^\n]*\n+(?:---\n+)?")  # what HTML gets on top of its text
+SECONDS, SECONDS_PER_MB = 60, 5  # how long a file may take
+MEMORY = 4 << 30  # bytes of addresses that reading may take
+PROGRAM = Path(__file__).with_name("extracting.py")
+# What the process gets of the environment: where things are, and no key.
+PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TESSDATA_PREFIX", "LD_LIBRARY_PATH")
+# How Word's symbol font numbers its bullets; the characters mean nothing elsewhere.
+BULLETS = {0xF0B7: "•", 0xF0A7: "▪", 0xF0D8: "➢", 0xF0FC: "✓", 0xF0E0: "→", 0xF076: "❖", 0xF06F: "○"}
+ZIPPED = ("docx", "pptx", "epub")
+BEGINNINGS = (
+    (b"%PDF-", "a PDF"),
+    (b"PK\x03\x04", "a zip archive, as .docx, .pptx and .epub are"),
+    (b"\xd0\xcf\x11\xe0", "a file of an old Office, or one with a password"),
+    (b"{\\rtf", "RTF"),
+    (b"<!doctype html", "a page of HTML"),
+    (b"<html", "a page of HTML"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+)
 
 
 class NoText(Exception):
@@ -21,32 +51,128 @@ class NoText(Exception):
 
 def text_of(file: File) -> tuple[str, str | None]:
     """The text of a file, lines ended by a line feed, and its title if it has one. Raises `NoText`."""
+    if find_spec("kreuzberg") is None:
+        raise NoText(MISSING.format(format=file.format))
+    size = _looked_at(file)
+    found = _reader.read(file.path, SECONDS + SECONDS_PER_MB * (size >> 20))
+    if "system" in found:
+        raise NoText(f"cannot be read: {found['system']}")
+    if "refused" in found:
+        raise NoText(_reason(file, found["refused"]))
+    text = found["text"].replace("\r\n", "\n").replace("\r", "\n").translate(BULLETS)
+    text = FRONT.sub("", text).strip("\n")
+    if not text.strip():
+        pictures = "; if its pages are pictures, run it through OCR first" if file.format == "pdf" else ""
+        raise NoText(f"there is no text in it{pictures}")
+    return text + "\n", (found["title"] or "").strip() or None
+
+
+def _looked_at(file: File) -> int:
+    """The size of a file that may be what its name says. Raises `NoText`."""
     try:
-        import kreuzberg
-    except ImportError:
-        raise NoText(MISSING.format(format=file.format)) from None
-    try:
-        found = kreuzberg.extract_file_sync(
-            str(file.path), config=kreuzberg.ExtractionConfig(output_format="markdown")
-        )
+        size = file.path.stat().st_size
+        with file.path.open("rb") as opened:
+            first = opened.read(1024)
     except OSError as error:
         raise NoText(f"cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # whatever a parser has against a file is the file's affair
-        raise NoText(_reason(file, error)) from error
-    text = FRONT.sub("", found.content.replace("\r\n", "\n").replace("\r", "\n")).strip("\n")
-    if not text.strip():
-        raise NoText("there is no text in it; if its pages are pictures, run it through OCR first")
-    return text + "\n", _title(found.metadata)
+    if not size:
+        raise NoText(f"no {file.format}: it is empty")
+    wanted = b"%PDF-" if file.format == "pdf" else b"PK\x03\x04" if file.format in ZIPPED else b""
+    if wanted not in first:
+        begun = first.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+        is_ = next((name for start, name in BEGINNINGS if begun.startswith(start.lower())), None)
+        raise NoText(
+            f"no {file.format}: it begins like {is_}" if is_ else f"no {file.format} by its first bytes"
+        )
+    return size
 
 
-def _title(metadata: Any) -> str | None:
-    title = metadata.get("title") if hasattr(metadata, "get") else None
-    return title.strip() if isinstance(title, str) and title.strip() else None
+class _Reader:
+    """The process that reads, started anew where it has died. Used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def read(self, path: Path, seconds: int) -> dict[str, Any]:
+        """What the process says of a file. Raises `NoText` where it says nothing."""
+        with self._lock:
+            process = self._running()
+            assert process.stdin
+            try:
+                asked = [os.fspath(path.absolute()), seconds]
+                process.stdin.write(json.dumps(asked).encode() + b"\n")
+                process.stdin.flush()
+                line = self._line(process, seconds)
+            except (BrokenPipeError, TimeoutError) as error:
+                self._end()
+                if isinstance(error, TimeoutError):
+                    raise NoText(f"reading it takes more than {seconds} s") from None
+                line = b""
+            if not line.endswith(b"\n"):
+                code = self._end()
+                raise NoText(f"reading it fails: the reader {_died(code)}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self._end()
+            environment = {name: os.environ[name] for name in PASSED if name in os.environ}
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(PROGRAM), str(MEMORY)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for the engine, which lets it finish
+            )
+        return self._process
+
+    def _line(self, process: subprocess.Popen[bytes], seconds: int) -> bytes:
+        assert process.stdout
+        handle, line = process.stdout.fileno(), bytearray()
+        deadline = time.monotonic() + seconds
+        while not line.endswith(b"\n"):
+            if not select.select([handle], [], [], max(deadline - time.monotonic(), 0))[0]:
+                raise TimeoutError
+            part = os.read(handle, 1 << 20)
+            if not part:
+                break
+            line += part
+        return bytes(line)
+
+    def _end(self) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.kill()
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(BrokenPipeError):  # what it was still to be told
+                pipe.close()  # type: ignore[union-attr]
+        return process.wait()
+
+    def close(self) -> None:
+        """End the process."""
+        with self._lock:
+            self._end()
 
 
-def _reason(file: File, error: Exception) -> str:
+_reader = _Reader()
+atexit.register(_reader.close)
+
+
+def _died(code: int) -> str:
+    if code == -6 or code == 101:  # what Rust and C++ do where there is no memory left
+        return "gave up, perhaps for want of memory"
+    return f"crashed on it (signal {-code})" if code < 0 else f"ended with {code}"
+
+
+def _reason(file: File, said: str) -> str:
     """The first line of what the parser said, without the names of its own parts."""
-    said = str(error).strip().split("\n")[0]
+    said = said.strip().split("\n")[0]
     said = re.sub(r"\b\w*(?:Error|Exception): ", "", said)
     parts = list(dict.fromkeys(part.strip() for part in said.split(": ") if part.strip()))
     if "assword" in said or "ncrypted" in said:
