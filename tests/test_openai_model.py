@@ -451,6 +451,25 @@ def test_missing_figures_do_no_harm(server: Endpoint, usage: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("price", "told", "dollars"),
+    [
+        (None, 0.0025, 0.0025),
+        ({"input": 1.0, "output": 1.0}, 0.0025, 0.0012),  # what the author wrote stands
+        (None, None, 0.0),
+        (None, "much", 0.0),
+        (None, True, 0.0),
+        (None, -1, 0.0),
+    ],
+)
+def test_without_a_price_what_the_endpoint_says_it_cost(
+    server: Endpoint, price: dict[str, float] | None, told: Any, dollars: float
+) -> None:
+    usage = {"prompt_tokens": 1_000, "completion_tokens": 200, "cost": told}
+    server.config(rules=[{"contains": "", "raw": completion({"content": "Yes"}, usage=usage)}])
+    assert one(server, **({"price": price} if price else {})).cost == pytest.approx(dollars)
+
+
+@pytest.mark.parametrize(
     ("price", "counts", "dollars"),
     [
         ({}, (10, 10, 0), 0.0),
@@ -458,9 +477,12 @@ def test_missing_figures_do_no_harm(server: Endpoint, usage: Any) -> None:
         ({"input": 2.0, "output": 4.0}, (1_000_000, 0, 1_000_000), 2.0),
         ({"input": 2.0, "cached": 0.5}, (1_000_000, 7, 1_000_000), 0.5),
         ({"input": 2.0, "cached": 0.0}, (1_000_000, 7, 5_000_000), 0.0),
+        ({"input": 0.0, "output": 4.0}, (0, 1_000_000, 0, 250_000), 4.0),
+        ({"input": 0.0, "output": 4.0, "thought": 2.0}, (0, 1_000_000, 0, 250_000), 3.5),
+        ({"input": 0.0, "output": 4.0, "thought": 2.0}, (0, 1_000_000, 0, 9_000_000), 2.0),
     ],
 )
-def test_prices(price: dict[str, float], counts: tuple[int, int, int], dollars: float) -> None:
+def test_prices(price: dict[str, float], counts: tuple[int, ...], dollars: float) -> None:
     assert prices.cost(price, *counts) == pytest.approx(dollars)
 
 

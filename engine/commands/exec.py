@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.commands._before import AskAbove, Wait, Yes, agree, when_free
 from engine.commands._errors import stop
 from engine.commands._options import (
     STORE,
@@ -36,6 +38,10 @@ MaxFailures = Annotated[
 MaxCost = Annotated[
     float | None, typer.Option("--max-cost", metavar="USD", min=0, help="Stop cleanly before it costs more.")
 ]
+EventsFile = Annotated[
+    Path | None,
+    typer.Option("--events", metavar="FILE", help="Append what happens to a file, a JSON object a line."),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, only the summary.")]
 
 
@@ -51,6 +57,10 @@ def execute(
     fail_fast: FailFast = False,
     max_failures: MaxFailures = None,
     max_cost: MaxCost = None,
+    ask_above: AskAbove = None,
+    yes: Yes = False,
+    wait: Wait = False,
+    events: EventsFile = None,
     quiet: Quiet = False,
     json: Json = False,
     debug: Debug = False,
@@ -60,7 +70,7 @@ def execute(
     Every finished row is kept, whatever happens: run it again to go on.
     """
     from engine import runtime
-    from engine.commands import _progress, _summary
+    from engine.commands import _events, _progress, _summary
     from engine.commands._options import command_line, load_sound, options, with_limits
     from engine.commands._render import console, print_json
     from engine.runtime.loop import run
@@ -75,11 +85,19 @@ def execute(
         max_failures=max_failures,
         max_cost=max_cost,
         select=tuple(select or ()),
+        detailed=events is not None,
     )
+    when_free(lambda: agree(program, asked, ask_above, yes), wait)
     following = _progress.follow(console(error=True), quiet=quiet, head=head(program))
     # What the author's functions print must not end up in what `--json` prints.
-    with following as listener, contextlib.redirect_stdout(sys.stderr):
-        summary = run(runtime.execute(program, asked, listener))
+    with (
+        _events.events(events) as watching,
+        following as following_too,
+        contextlib.redirect_stdout(sys.stderr),
+    ):
+        listener = _events.both(following_too, watching.listen)
+        summary = when_free(lambda: run(runtime.execute(program, asked, listener)), wait)
+        watching.end(summary)
     if json:
         print_json(summary.as_dict())
     else:

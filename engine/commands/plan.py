@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.commands._before import Wait, when_free
 from engine.commands._options import (
     STORE,
     Debug,
@@ -41,6 +42,7 @@ def plan(
     store: StorePath = STORE,
     out: OutFolder = None,
     against: Against = None,
+    wait: Wait = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -51,7 +53,8 @@ def plan(
 
     program = with_limits(load_sound(graph, values, models, profile), limit)
     typed = command_line("plan", graph, values, models, profile, select, limit)
-    made = runtime.plan(program, options(store, out, typed, select=tuple(select or ())), against)
+    asked = options(store, out, typed, select=tuple(select or ()))
+    made = when_free(lambda: runtime.plan(program, asked, against), wait)
     if json:
         totals = {"calls": made.calls, "cost": made.cost, "estimated": made.estimated}
         print_json(
@@ -82,7 +85,7 @@ def lines(made: Plan, limit: int | None = None) -> list[str]:
         out.append(f"= {plural(unchanged, 'node')} unchanged")
     if made.left:
         out.append(f"  {plural(made.left, 'node')} not selected")
-    out.append("  " + _total(made))
+    out.append("  " + total(made))
     return out + [f"  {note}" for note in made.notes]
 
 
@@ -104,7 +107,8 @@ def _cells(node: NodePlan) -> tuple[str, ...]:
     )
 
 
-def _total(made: Plan) -> str:
+def total(made: Plan) -> str:
+    """Calls, tokens and price of a plan, in words."""
     from engine.commands._render import money, number, short
 
     if not made.calls:

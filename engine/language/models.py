@@ -57,6 +57,9 @@ class Price(BaseModel):
     cached: float | None = Field(
         None, ge=0, description="Of what the endpoint had cached; `input` if absent."
     )
+    thought: float | None = Field(
+        None, ge=0, description="Of what the model thought with; `output` if absent."
+    )
 
 
 class ModelSettings(BaseModel):

@@ -204,7 +204,17 @@ class Wire:
             reply.tokens_in = tokens.of_messages(request.messages)
             reply.tokens_thought = tokens.count(reply.thoughts or "")
             reply.tokens_out = tokens.count(reply.text) + reply.tokens_thought
-        reply.cost = cost(self.spec.price, reply.tokens_in, reply.tokens_out, reply.tokens_cached)
+        reply.cost = cost(
+            self.spec.price, reply.tokens_in, reply.tokens_out, reply.tokens_cached, reply.tokens_thought
+        )
+        if not self.spec.price and isinstance(usage, dict):
+            reply.cost = _dollars(usage.get("cost"))
+
+
+def _dollars(told: Any) -> float:
+    """What the endpoint itself says that the call cost, as some do (OpenRouter); 0 where it says nothing."""
+    known = isinstance(told, int | float) and not isinstance(told, bool) and 0 <= told < float("inf")
+    return float(told) if known else 0.0
 
 
 def model_names(payload: bytes) -> list[str]:

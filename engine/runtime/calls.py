@@ -85,6 +85,7 @@ class Calls:
         self.all_landed = asyncio.Event()
         self.stopping: str | None = None
         self.on_cap: Callable[[float], None] | None = None
+        self.on_call: Callable[[CallRecord], None] | None = None
         self.spent = 0.0
 
     def model(self, name: str) -> Model:
@@ -170,7 +171,10 @@ class Calls:
         progress.tokens_out += reply.tokens_out
         progress.cost += reply.cost
         self.spent += reply.cost
-        self.store.log([self.record(progress.name, model, request, key, row, role, attempt, reply)])
+        record = self.record(progress.name, model, request, key, row, role, attempt, reply)
+        self.store.log([record])
+        if self.on_call is not None:
+            self.on_call(record)
         if reply.down:
             raise Down(reply.error)
         if self.max_cost is not None and self.spent >= self.max_cost and self.on_cap is not None:

@@ -18,7 +18,18 @@ from engine.kinds.limit import Limit
 from engine.language.program import Node, Program
 from engine.runtime.calls import Calls, Stopping
 from engine.runtime.choice import chosen_to_run, hold, read_by
-from engine.runtime.events import Changed, Event, Listener, NodeProgress, Note, RunStatus, Started, Summary
+from engine.runtime.events import (
+    Called,
+    Changed,
+    Event,
+    Failed,
+    Listener,
+    NodeProgress,
+    Note,
+    RunStatus,
+    Started,
+    Summary,
+)
 from engine.runtime.forecast import keep_telling
 from engine.runtime.gates import Gates, in_scope
 from engine.runtime.groups import GroupStation, Scopes
@@ -51,6 +62,7 @@ class Options:
     fail_fast: bool = False  # the first failed row stops the run
     max_failures: str | None = None  # "50" rows or "2%" of a node's rows stop the run
     max_cost: float | None = None  # USD; at this much nothing new is asked
+    detailed: bool = False  # the listener hears of each call and each row that failed
     select: tuple[str, ...] = ()  # only these nodes run, see `selection`; all of them where it is empty
 
 
@@ -79,6 +91,8 @@ class Engine:
         self.calls = Calls(store, self.open_model, program.name, dry, options.max_cost)
         self.calls.on_cap = lambda spent: self.stop(f"--max-cost reached: {spent:.4f} USD spent")
         seed = program.params.get("seed")
+        if options.detailed:
+            self.calls.on_call = lambda call: self.tell(Called(call))
         self.seed = seed.value if seed is not None and isinstance(seed.value, int) else 0
         self.run_number = 0
         self.endpoints: dict[Any, Any] = {}  # connections and limits, shared by models of one endpoint
@@ -380,8 +394,10 @@ class Engine:
         if self.stopping is not None:
             raise Stopping(self.stopping)
 
-    def failed_row(self, station: RowStation) -> None:
+    def failed_row(self, station: RowStation, row: Row, reason: str) -> None:
         """A row failed: has the author said that this is enough?"""
+        if self.options.detailed:
+            self.tell(Failed(station.node.name, row.id, reason))
         failed = sum(one.failed for one in self.progress.values())
         if self.options.fail_fast:
             self.stop(f"--fail-fast: a row of `{station.node.name}` failed")

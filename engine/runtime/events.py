@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from engine.store.records import CallRecord
 
 RunStatus = Literal["done", "failed", "expectation", "interrupted"]
 EXIT_CODES: Mapping[RunStatus, int] = {"done": 0, "failed": 1, "expectation": 3, "interrupted": 130}
@@ -114,6 +117,22 @@ class Note:
     text: str
 
 
+@dataclass(frozen=True)
+class Called:
+    """A call came back, whatever it brought; told only of runs whose options say `detailed`."""
+
+    call: CallRecord
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A row of a node failed; told as `Called` is."""
+
+    node: str
+    row: bytes
+    reason: str
+
+
 @dataclass
 class Summary:
     """How a run ended."""
@@ -170,5 +189,5 @@ class Summary:
         }
 
 
-Event = Started | Changed | Wrote | Note
+Event = Started | Changed | Wrote | Note | Called | Failed
 Listener = Callable[[Event], None]

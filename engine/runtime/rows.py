@@ -309,13 +309,13 @@ class RowStation(Station):
                 children.append(child)
         self.changed = True
         self.store.replace(self.node.name, [row.id], written, fresh=not self.had_rows)
-        self.tally(made, outcome, worked)
+        self.tally(row, made, outcome, worked)
         self.engine.scopes.decided(self, row, children)
         await self.store.ready()
         if children:
             await self.emit(children)
 
-    def tally(self, made: Sequence[Made], outcome: Outcome, worked: bool) -> None:
+    def tally(self, row: Row, made: Sequence[Made], outcome: Outcome, worked: bool) -> None:
         fates = [item.fate for item in made]
         self.progress.rows_in += 1
         self.progress.rows += fates.count("ok")
@@ -326,8 +326,9 @@ class RowStation(Station):
             return
         self.decided_by_work += "skipped" not in fates
         if "failed" in fates:
-            self.failures[next(item.reason or "" for item in made if item.fate == "failed")] += 1
-            self.engine.failed_row(self)
+            reason = next(item.reason or "" for item in made if item.fate == "failed")
+            self.failures[reason] += 1
+            self.engine.failed_row(self, row, reason)
             failed = self.failures.total()
             if self.decided_by_work <= FIRST and failed > FIRST / 2:
                 reason, often = self.failures.most_common(1)[0]
