@@ -18,8 +18,8 @@ from typing import Never
 
 # In the order of a day's work; `--help` lists them so.
 VERBS = (
-    *("init", "add", "check", "lint", "fmt", "test", "plan", "exec", "show", "why", "render", "chat"),
-    *("runs", "diff", "cost"),
+    *("init", "add", "check", "lint", "fmt", "test", "plan", "exec", "retry"),
+    *("show", "why", "render", "chat", "runs", "diff", "cost"),
     *("sql", "params", "graph", "explain", "lsp", "version"),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Never
 
 import typer
 
@@ -27,6 +27,7 @@ from engine.commands._options import (
 
 if TYPE_CHECKING:
     from engine.language.program import Program
+    from engine.runtime import Options
 
 STAND_IN = "the offline stand-in"
 
@@ -69,11 +70,7 @@ def execute(
 
     Every finished row is kept, whatever happens: run it again to go on.
     """
-    from engine import runtime
-    from engine.commands import _events, _progress, _summary
     from engine.commands._options import command_line, load_sound, options, with_limits
-    from engine.commands._render import console, print_json
-    from engine.runtime.loop import run
 
     _valid_failures(max_failures)
     program = with_limits(load_sound(graph, values, models, profile), limit)
@@ -88,6 +85,25 @@ def execute(
         detailed=events is not None,
     )
     when_free(lambda: agree(program, asked, ask_above, yes), wait)
+    run_graph(program, asked, quiet=quiet, json=json, events=events, wait=wait, crashes=debug)
+
+
+def run_graph(
+    program: Program,
+    asked: Options,
+    *,
+    quiet: bool,
+    json: bool,
+    events: Path | None,
+    wait: bool,
+    crashes: bool,
+) -> Never:
+    """Run a checked graph, told as the options say; ends the command with the run's exit code."""
+    from engine import runtime
+    from engine.commands import _events, _progress, _summary
+    from engine.commands._render import console, print_json
+    from engine.runtime.loop import run
+
     following = _progress.follow(console(error=True), quiet=quiet, head=head(program))
     # What the author's functions print must not end up in what `--json` prints.
     with (
@@ -103,7 +119,7 @@ def execute(
     else:
         for line in _summary.lines(summary, program, asked):
             print(line)
-    _summary.tell_errors(summary, crashes=debug)
+    _summary.tell_errors(summary, crashes=crashes)
     raise typer.Exit(summary.exit_code)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from engine.store import memo, snapshots, stretches, tables
+from engine.store import failures, memo, snapshots, stretches, tables
 from engine.store.attach import attach, damage, detach, in_memory, is_full, mended
 from engine.store.errors import StoreError
 from engine.store.known import KnownKeys
@@ -271,6 +271,28 @@ class Store(Reads):
             return found
         finally:
             cursor.close()
+
+    def failures(self, graph: str) -> list[failures.Failures]:
+        """What failed for good in the nodes of a graph that have such rows; blocking."""
+        cursor = self.cursor()
+        try:
+            found = [
+                failures.look(cursor, table.removeprefix(f"{graph}."), f"{SCHEMA}.{quote(table)}")
+                for table in tables.existing(cursor, CATALOG, graph)
+            ]
+            return [one for one in found if one.rows]
+        finally:
+            cursor.close()
+
+    def forget_failures(self, graph: str, nodes: Sequence[str]) -> None:
+        """Let the next run decide rows anew that failed for good; blocking."""
+
+        def work(connection: DuckDBPyConnection) -> None:
+            for node in nodes:
+                table = f"{SCHEMA}.{quote(table_name(graph, node))}"
+                failures.forget(connection, graph, node, table)
+
+        self._writer.call(Work(work))
 
     # -- runs and states ---------------------------------------------------------------------
 
