@@ -20,6 +20,7 @@ from typing import Never
 VERBS = (
     *("init", "add", "check", "lint", "fmt", "test", "plan", "exec", "retry"),
     *("show", "why", "render", "chat", "runs", "diff", "cost"),
+    *("clean", "export", "import"),
     *("sql", "params", "graph", "explain", "lsp", "version"),
 )
 

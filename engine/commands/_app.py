@@ -17,7 +17,8 @@ from engine.commands import VERBS, version
 from engine.commands._errors import report
 
 # A verb is the function of its name in the module of its name, unless Python or pytest would mind.
-NAMED = {"exec": "execute", "test": "run_tests"}
+NAMED = {"exec": "execute", "test": "run_tests", "import": "take"}
+MODULES = {"import": "taking"}
 
 
 def guarded(verb: Callable[..., None]) -> Callable[..., None]:
@@ -54,7 +55,7 @@ def app(verbs: Sequence[str] = VERBS) -> typer.Typer:
     )
     made.callback(invoke_without_command=True)(top)
     for name in verbs:
-        function = getattr(import_module(f"engine.commands.{name}"), NAMED.get(name, name))
+        function = getattr(import_module(f"engine.commands.{MODULES.get(name, name)}"), NAMED.get(name, name))
         # `atk diff -2 -1`: a run counted from the newest is no option.
         settings = {"ignore_unknown_options": True} if name == "diff" else {}
         made.command(name, context_settings=settings)(guarded(function))

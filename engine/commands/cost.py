@@ -52,7 +52,8 @@ def cost(
 def _query(by: By, graph: str | None) -> str:
     from engine.store.schema import text
 
-    where = f"WHERE graph = {text(graph)}" if graph else ""
+    of_graph = f" AND graph = {text(graph)}" if graph else ""
+    where = f"WHERE run > 0{of_graph}"  # what was imported was paid for elsewhere
     return f"""
         SELECT {GROUPS[by]} AS "{by}", count(*) AS calls, count_if(status <> 'ok') AS failed,
           sum(tokens_in)::BIGINT AS tokens_in, sum(tokens_cached)::BIGINT AS tokens_cached,

@@ -78,6 +78,20 @@ def attach(path: Path, mode: Literal["write", "read"], *, sandbox: bool) -> Duck
     return connection
 
 
+def make_folder(folder: Path) -> None:
+    """The folder of a store, which git is to leave alone where it is ours. Raises `StoreError`."""
+    try:
+        made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        if made and folder.name == ".atk":
+            (folder / ".gitignore").write_text("*\n")
+    except OSError as error:
+        raise StoreError(
+            f"cannot make the folder {folder}: {error.strerror}",
+            "move away what is in the way, or keep the store elsewhere with --store",
+        ) from None
+
+
 def mended(path: Path) -> str | None:
     """Cut a damaged log before a store is opened for writing; what to tell of it. Raises `StoreError`."""
     return None if _held_here(path) else mend(path)

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.store import failures, memo, snapshots, stretches, tables
-from engine.store.attach import attach, damage, detach, in_memory, is_full, mended
+from engine.store.attach import attach, damage, detach, in_memory, is_full, make_folder, mended
 from engine.store.errors import StoreError
 from engine.store.known import KnownKeys
 from engine.store.reads import Reads
@@ -92,7 +92,7 @@ class Store(Reads):
         """
         path, told = Path(path), None
         if mode == "write":
-            _make_folder(path.parent)
+            make_folder(path.parent)
             told = mended(path)
         stored = mode != "plan" or path.exists()
         if not stored:
@@ -567,19 +567,6 @@ def _write_metrics(
         )
         marks = ", ".join("?" * len(values))
         connection.execute(f"INSERT INTO {SCHEMA}.metrics VALUES ({marks})", values)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        made = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-        if made and folder.name == ".atk":
-            (folder / ".gitignore").write_text("*\n")
-    except OSError as error:
-        raise StoreError(
-            f"cannot make the folder {folder}: {error.strerror}",
-            "move away what is in the way, or keep the store elsewhere with --store",
-        ) from None
 
 
 def _now() -> datetime:
