@@ -12,6 +12,7 @@ import pytest
 from engine.language.program import ModelSpec
 from engine.models import open_model
 from engine.models.base import Halted, Request
+from engine.models.vectors import unpacked
 from engine.runtime import load
 from engine.training.encoding import UNTRAINED, of_messages
 from engine.training.tokenizer import Tokenizer
@@ -181,3 +182,24 @@ def test_what_is_served_is_what_was_trained(tmp_path: Path, chatml: bool) -> Non
     assert (mute.status, mute.fault) == ("error", "model")
     assert "has no chat template" in (mute.error or "")
     json.loads(model.body(Request(TALK)))
+
+
+def test_vectors_of_texts_do_not_depend_on_who_asks_beside(tmp_path: Path) -> None:
+    start = tiny_model(tmp_path / "tiny", DOCS * 5)
+    texts = ["Who built it?", "Who built the tower on the hill, and when was that?", "Be brief."]
+    requests = [Request([{"role": "user", "content": text}], reply="vector") for text in texts]
+    together = ask(open_model(spec(start), {}), *requests)
+    alone = [ask(open_model(spec(start), {}), request)[0] for request in requests]
+    chatting = tiny_model(tmp_path / "chatting", DOCS * 5, chatml=True)
+    talk = ask(open_model(spec(chatting, max_tokens=2), {}), Request(TALK), requests[0])
+    vectors = [unpacked(reply.text) for reply in together]
+    for vector, reply in zip(vectors, alone, strict=True):
+        assert vector is not None
+        assert sum(number * number for number in vector) == pytest.approx(1, abs=1e-4)
+        assert unpacked(reply.text) == pytest.approx(vector, abs=1e-4)
+    assert vectors[0] != pytest.approx(vectors[1], abs=1e-3)
+    assert len(unpacked(talk[1].text) or ()) == len(vectors[0] or ())
+    assert talk[0].status in ("ok", "cut")
+    assert unpacked(talk[0].text) is None
+    assert together[0].tokens_in > 0
+    assert together[0].tokens_out == 0

@@ -1,4 +1,4 @@
-"""Which texts are nearest to a text, by the words they share (BM25).
+"""Which texts are nearest to a text, by the words they share (BM25) or by their vectors.
 
 Words are runs of letters and digits of any script, in small letters; no list of stop words and no
 stemming, so that every language is treated alike: BM25 itself gives common words little weight.
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 WORD = re.compile(r"\w+")
+NOISE = 1e-6  # of a cosine in 32 bits: at a right angle it is not quite 0
 FIRST = 64  # candidates that are looked at before all are
 
 
@@ -54,3 +55,56 @@ class Index:
             if len(found) == count and (found[-1][1] > edge or most == self.size):
                 return found
         return found
+
+
+class Vectors:
+    """Vectors to be searched, by the cosine of the angle between them. All are looked at: it is exact.
+
+    Lengths do not matter. A vector of nothing but zeros, and none at all, is near to nothing.
+    Raises `ValueError` where two have not as many numbers.
+    """
+
+    def __init__(self, vectors: Sequence[Sequence[float] | None]):
+        import numpy
+
+        self.size = next((len(one) for one in vectors if one), 0)
+        self.known = numpy.zeros((len(vectors), self.size), numpy.float32)
+        for place, one in enumerate(vectors):
+            if one:
+                self.known[place] = self.unit(one)
+
+    def unit(self, vector: Sequence[float]) -> Any:
+        """The vector with the length 1; zeros stay."""
+        import numpy
+
+        if len(vector) != self.size:
+            raise ValueError(f"vectors of {self.size} and of {len(vector)} numbers cannot be compared")
+        found = numpy.asarray(vector, numpy.float64)
+        length = float(numpy.linalg.norm(found))
+        return (found / length if length else found).astype(numpy.float32)
+
+    def nearest(
+        self, vector: Sequence[float] | None, count: int, fits: Callable[[int], bool]
+    ) -> list[tuple[int, float]]:
+        """Places and cosines of the `count` nearest that fit, best first; of equals the first."""
+        import numpy
+
+        if not vector or not len(self.known):
+            return []
+        scores = self.known @ self.unit(vector)
+        found: list[tuple[int, float]] = []
+        for place in numpy.argsort(-scores, kind="stable"):
+            if len(found) == count or scores[place] <= NOISE:
+                break
+            if fits(int(place)):
+                found.append((int(place), min(float(scores[place]), 1.0)))
+        return found
+
+
+def together(ranks: Sequence[Sequence[tuple[int, float]]], count: int) -> list[tuple[int, float]]:
+    """Several ranks as one: each place gets 1 / (60 + its rank) of each (Cormack, Clarke, Büttcher 2009)."""
+    scores: dict[int, float] = {}
+    for rank in ranks:
+        for at, (place, _) in enumerate(rank, 1):
+            scores[place] = scores.get(place, 0.0) + 1 / (60 + at)
+    return sorted(scores.items(), key=lambda entry: (-entry[1], entry[0]))[:count]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -100,3 +100,37 @@ class _Index:
         made = self.blank.copy()
         made.update_batch(run.encode("utf-8", "surrogatepass") for run in found)
         return made
+
+
+def by_angle(vectors: Iterable[Sequence[float] | None], threshold: float) -> Iterator[Twin | None]:
+    """For each vector the nearest of those kept so far, if the cosine is at least `threshold`.
+
+    As in `near`, one that has a twin is not kept. What has no vector is alone. Raises `ValueError` where
+    two have not as many numbers.
+    """
+    import numpy
+
+    kept: Any = None  # a matrix with room; `places` says whose its rows in use are
+    places: list[int] = []
+    for place, vector in enumerate(vectors):
+        if not vector:
+            yield None
+            continue
+        unit = numpy.asarray(vector, numpy.float64)
+        length = float(numpy.linalg.norm(unit))
+        unit = (unit / length if length else unit).astype(numpy.float32)
+        if kept is None:
+            kept = numpy.empty((256, len(unit)), numpy.float32)
+        if len(unit) != kept.shape[1]:
+            raise ValueError(f"vectors of {kept.shape[1]} and of {len(unit)} numbers cannot be compared")
+        scores = kept[: len(places)] @ unit
+        best = int(scores.argmax()) if places else 0
+        if places and scores[best] >= threshold - 1e-6:
+            nearness = float(scores[best])
+            yield Twin(places[best], 1.0 if nearness > 1 - 1e-6 else nearness)
+            continue
+        if len(places) == len(kept):
+            kept = numpy.concatenate([kept, numpy.empty_like(kept)])
+        kept[len(places)] = unit
+        places.append(place)
+        yield None

@@ -72,9 +72,7 @@ def beginnings(analysis: Analysis, words: dict[str, str]) -> Iterator[Proposal]:
 
 
 def kinds(analysis: Analysis) -> Iterator[Proposal]:
-    for name, kind in analysis.kinds.items():
-        if kind.built:
-            yield Proposal(name, "kind")
+    yield from (Proposal(name, "kind") for name in analysis.kinds)
     yield from (Proposal(name, "graph", one.doc or "") for name, one in analysis.file.graphs.items())
     for alias, other in analysis.file.imports.items():
         for name, one in other.graphs.items():

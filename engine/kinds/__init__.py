@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from engine.kinds.base import Kind
 
-BUILT = {
+CLASSES = {
     "source": "Source",
     "chunk": "Chunk",
     "prompt": "Prompt",
@@ -18,6 +18,7 @@ BUILT = {
     "python": "Python",
     "gather": "Gather",
     "dedupe": "Dedupe",
+    "embed": "Embed",
     "retrieve": "Retrieve",
     "chat": "Chat",
     "mix": "Mix",
@@ -29,10 +30,5 @@ BUILT = {
 
 @cache
 def registry() -> dict[str, Kind]:
-    """Every kind that the language knows, built or not, by its name in a graph."""
-    from engine.kinds.unbuilt import KINDS
-
-    found: dict[str, Kind] = {
-        name: getattr(import_module(f"engine.kinds.{name}"), kind)() for name, kind in BUILT.items()
-    }
-    return found | {kind.name: kind() for kind in KINDS}
+    """Every kind that the language knows, by its name in a graph."""
+    return {name: getattr(import_module(f"engine.kinds.{name}"), kind)() for name, kind in CLASSES.items()}

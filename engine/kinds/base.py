@@ -151,7 +151,6 @@ class Kind:
     inputs: ClassVar[tuple[int, int | None]] = (1, 1)
     result: ClassVar[Literal["required", "optional", "forbidden"]] = "forbidden"
     keeps: ClassVar[bool] = True
-    built: ClassVar[bool] = True
     either: ClassVar[bool] = False  # its rows are those of one of its inputs: what `rounds` end in
     flow: ClassVar[Flow] = "row"
     version: ClassVar[int] = 1  # raised when the same settings begin to give other rows

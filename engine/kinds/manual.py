@@ -167,8 +167,7 @@ def makers() -> dict[str, Callable[[], str]]:
 
     found: dict[str, Callable[[], str]] = {"model": lambda: settings(ModelSettings)}
     for kind in registry().values():
-        if kind.built:
-            found[kind.name] = lambda kind=kind: facts(kind)  # type: ignore[misc]
+        found[kind.name] = lambda kind=kind: facts(kind)  # type: ignore[misc]
     return found
 
 

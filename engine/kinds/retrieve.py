@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, cast
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from engine.kinds.base import Context, Made, Row, Settings, TableKind
+from engine.kinds.base import Context, KindError, Made, Row, Settings, TableKind
 from engine.language.kind import Problem, Role, Shape
 
-DEFAULT = "text"
+DEFAULT, VECTOR = "text", "embedding"
+TOGETHER = 50  # how far down two ranks are looked at to put them together
 
 
 class RetrieveSettings(Settings):
@@ -38,7 +40,16 @@ class RetrieveSettings(Settings):
     spread: Annotated[str | None, Role.TABLE] = Field(
         None, description="Of each row of this ancestor one is found before any gives a second."
     )
-    least: float = Field(0.0, ge=0, description="The smallest score (BM25) that counts as near.")
+    by: Literal["words", "vectors", "both"] = Field(
+        "words",
+        description="What is near: words in common (BM25), a small angle between vectors, or both ranks.",
+    )
+    vector: Annotated[str | None, Role.COLUMN] = Field(
+        None, description="The column of vectors in both tables, as `embed` makes it; `embedding` if absent."
+    )
+    least: float = Field(
+        0.0, ge=0, description="The smallest score that counts as near: of BM25, or the cosine for `vectors`."
+    )
 
 
 class Retrieve(TableKind):
@@ -53,8 +64,16 @@ class Retrieve(TableKind):
         settings = cast(RetrieveSettings, shape.settings)
         asking = shape.inputs[0] if shape.inputs else {}
         searched = shape.inputs[1] if len(shape.inputs) > 1 else asking
-        _text_column(settings.query or DEFAULT, asking, "query", settings.query is not None)
-        _text_column(settings.column or DEFAULT, searched, "column", settings.column is not None)
+        if settings.by != "vectors":
+            _text_column(settings.query or DEFAULT, asking, "query", settings.query is not None)
+            _text_column(settings.column or DEFAULT, searched, "column", settings.column is not None)
+        if settings.by != "words":
+            for columns in (asking, searched):
+                vector_column(settings.vector or VECTOR, columns, "vector" if settings.vector else None)
+        elif settings.vector is not None:
+            raise Problem(
+                "ATK153", "vectors are not looked at", "vector", 'say `by = "vectors"` or `by = "both"`'
+            )
         fields = {"id": "VARCHAR", "score": "DOUBLE"}
         for name in settings.columns or [settings.column or DEFAULT]:
             if name not in searched:
@@ -68,21 +87,44 @@ class Retrieve(TableKind):
 
     def work(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> Iterable[Made]:
         """Every row of the first table, with what was found for it."""
-        from engine.data.search import Index
-
         settings = cast(RetrieveSettings, context.node.settings)
-        column = settings.column or DEFAULT
         rows = list(inputs[-1]())
-        index = Index([str(row.columns[column] or "") for row in rows])
+        try:
+            index = Searched(settings, rows)
+        except ValueError as error:
+            raise KindError(f"`{context.node.name}`: {error}", "one model must make the vectors") from None
         found = Found(settings, rows, context.node.inputs[0], context.node.inputs[-1])
         return self.made(inputs[0](), index, found, into(context.node.name, settings))
 
-    def made(self, rows: Iterable[Row], index: Any, found: Found, name: str) -> Iterator[Made]:
-        settings = found.settings
+    def made(self, rows: Iterable[Row], index: Searched, found: Found, name: str) -> Iterator[Made]:
         for row in rows:
-            text = str(row.columns[settings.query or DEFAULT] or "")
-            near = index.nearest(text, found.wanted, lambda place, row=row: found.fits(row, place))
+            near = index.nearest(row, found.wanted, partial(found.fits, row))
             yield Made({name: found.kept(near)}, parent=row)
+
+
+class Searched:
+    """The rows that are searched, by their words, their vectors or both."""
+
+    def __init__(self, settings: RetrieveSettings, rows: Sequence[Row]):
+        from engine.data import search
+
+        self.settings = settings
+        self.words, self.vectors, self.together = None, None, search.together
+        if settings.by != "vectors":
+            self.words = search.Index([str(row.columns[settings.column or DEFAULT] or "") for row in rows])
+        if settings.by != "words":
+            self.vectors = search.Vectors([row.columns[settings.vector or VECTOR] for row in rows])
+
+    def nearest(self, row: Row, count: int, fits: Callable[[int], bool]) -> list[tuple[int, float]]:
+        """Places and scores of the nearest rows that fit, best first."""
+        ranks = []
+        most = count if self.settings.by != "both" else max(count, TOGETHER)
+        if self.words is not None:
+            text = str(row.columns[self.settings.query or DEFAULT] or "")
+            ranks.append(self.words.nearest(text, most, fits))
+        if self.vectors is not None:
+            ranks.append(self.vectors.nearest(row.columns[self.settings.vector or VECTOR], most, fits))
+        return ranks[0] if len(ranks) == 1 else self.together(ranks, count)
 
 
 class Found:
@@ -141,6 +183,20 @@ def _spread(near: Sequence[tuple[int, float]], groups: Sequence[bytes | None]) -
         rounds.append((seen.get(group, 0), at))
         seen[group] = seen.get(group, 0) + 1
     return [near[at] for _, at in sorted(rounds)]
+
+
+def vector_column(name: str, columns: Mapping[str, str], setting: str | None) -> None:
+    """Raises `Problem` where there is no column of vectors of that name, at the setting that names it."""
+    if name not in columns:
+        known = ", ".join(f"`{one}`" for one in columns)
+        raise Problem(
+            "ATK122",
+            f"no column named `{name}`",
+            setting,
+            f"it has {known}; `embed` makes vectors of texts",
+        )
+    if columns[name] not in ("FLOAT[]", "DOUBLE[]"):
+        raise Problem("ATK153", f"`{name}` holds no vectors", setting, "`embed` makes a vector of a text")
 
 
 def _text_column(name: str, columns: Mapping[str, str], setting: str, given: bool) -> None:

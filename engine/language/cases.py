@@ -24,7 +24,7 @@ from engine.language.types import SCALARS, Literal, Optional, Type
 
 MOST = 64
 """Cases that are looked at for one node; where there are more, every two of its params together."""
-ELSEWHERE = frozenset({"ATK112", "ATK119", "ATK180", "ATK181", "ATK182", "ATK184", "ATK186", "ATK190"})
+ELSEWHERE = frozenset({"ATK112", "ATK180", "ATK181", "ATK182", "ATK184", "ATK186", "ATK190"})
 """Not told of a case: what a model needs, or a param, is asked for where it is used."""
 
 

@@ -74,8 +74,6 @@ class Expansion(Reporting):
                 "ATK101", f"no kind named `{kind}`", declaration.kind.span, suggestion(kind, known, most=20)
             )
         spec = self.kinds[kind]
-        if not spec.built:
-            raise wrong("ATK119", f"`{kind}` is not built yet", declaration.kind.span)
         self.room(declaration)
         full = home.full(name)
         self.flat[full] = Flat(full, declaration, home, spec, list(self.handed_on(home, name)))
@@ -450,7 +448,7 @@ class Expansion(Reporting):
 
     def ends(self, node: ast.NodeDeclaration) -> bool:
         spec = self.kinds.get(node.kind.dotted)
-        return spec is not None and (top_level_only(spec) or not spec.built)
+        return spec is not None and top_level_only(spec)
 
 
 _FILES = ("csv", "json", "jsonl", "parquet", "txt", "md")

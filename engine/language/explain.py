@@ -148,10 +148,6 @@ ATK118 a graph that does not give what it promises
   The returned node's table lacks columns of the type behind the graph's `->`.
 
       graph score(rows: QA[]) -> { reward: float }[] { … return scored }
-ATK119 not built yet
-  The language has it and this version does not run it. Leave it out, or use another way.
-
-      vary questions from passages { … }
 ATK120 a query that cannot be read
   DuckDB's parser refuses the query. A query is one SELECT (or FROM …), written out as a text.
 

@@ -78,7 +78,6 @@ class KindSpec(Protocol):
     inputs: ClassVar[tuple[int, int | None]]  # fewest and most tables after `from`
     result: ClassVar[Literal["required", "optional", "forbidden"]]
     keeps: ClassVar[bool]  # its rows keep their input's columns and add to them
-    built: ClassVar[bool]  # False: parses, and says that it is not built yet
     either: ClassVar[bool]  # its rows are those of one of its inputs; comes of `rounds`, is not written
 
     def own(self, shape: Shape) -> Mapping[str, str]:

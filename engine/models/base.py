@@ -23,12 +23,13 @@ class Request:
     `messages` are role/content pairs. `wanted` is the type that the reply must have (for
     `reply = "text"` and `"tags"` no `response_format` is asked for). `values` holds what the
     template was rendered with: the offline model reads it, no endpoint does. `sample` tells
-    votes over one request apart.
+    votes over one request apart. For `reply = "vector"` the one message is a text, and the reply
+    the text's vector, as `vectors.packed` writes it.
     """
 
     messages: Sequence[Mapping[str, str]]
     wanted: Type | None = None
-    reply: Literal["json", "text", "tags"] = "json"
+    reply: Literal["json", "text", "tags", "vector"] = "json"
     shows_schema: bool = False
     sampling: Mapping[str, Any] | None = None  # front matter and node settings, over the model's own
     sample: int = 0

@@ -58,6 +58,7 @@ class Endpoint:
         base = URL((spec.base_url or "").strip())
         self.url = normalised(spec.base_url or "")
         self.chat = self._under("chat/completions")
+        self.embeddings = self._under("embeddings")
         self.models = self._under("models")
         self.host = self.url.host_port_subcomponent or str(self.url)
         self.limits = Limits(spec.parallel, spec.rpm, spec.tpm)
@@ -86,6 +87,10 @@ class Endpoint:
         connections = self._connections or self._connect()
         answer = await connections.post(payload, patience)
         return self._blanked(answer) if self._hidden_always or answer.status != 200 else answer
+
+    async def post_text(self, payload: bytes, patience: float) -> Answer:
+        """Send a request for a vector. Raises as `post` does."""
+        return await self._through_session("POST", self.embeddings, payload, patience)
 
     async def get_models(self) -> Answer:
         """Ask for the list of models. Raises as `post` does."""

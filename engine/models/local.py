@@ -19,6 +19,7 @@ import orjson
 from engine.language.program import ModelSpec
 from engine.models import folders, tokens
 from engine.models.base import Halted, Reply, Request
+from engine.models.vectors import packed
 from engine.models.wire import Wire
 
 BATCH = 32  # requests at once, at most
@@ -60,7 +61,8 @@ class Local:
 
     def estimate(self, request: Request) -> tuple[int, int]:
         """Tokens in and out, by the same rule of thumb as for endpoints."""
-        return tokens.of_messages(request.messages), tokens.of_reply(request.wanted)
+        out = 0 if request.reply == "vector" else tokens.of_reply(request.wanted)
+        return tokens.of_messages(request.messages), out
 
     async def call(self, request: Request, priority: float = 0.0) -> Reply:
         """The reply, with those of others who ask at the same time. Raises `Halted`."""
@@ -118,11 +120,14 @@ class Local:
             text = f"a model of this process knows no `{unknown[0]}`"
             return [Reply("error", error=text, fault="request") for _ in requests]
         seed = int.from_bytes(self.key(requests[0])[:4], "big") + int(sampling.get("seed") or 0)
-        talks = [self._messages(one) for one in requests]
         with ALONE:
             loaded = self._load()
             started = time.perf_counter()
-            replies = loaded.replies(talks, sampling, self.spec.options, seed)
+            if requests[0].reply == "vector":
+                replies = loaded.vectors([one.messages[0]["content"] for one in requests])
+            else:
+                talks = [self._messages(one) for one in requests]
+                replies = loaded.replies(talks, sampling, self.spec.options, seed)
         for reply in replies:
             reply.ms = (time.perf_counter() - started) * 1_000
         return replies
@@ -145,8 +150,6 @@ class Loaded:
         self.torch = torch
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        if not self.tokenizer.chat_template:
-            raise ValueError("it has no chat template, so that it cannot be asked")
         self.model = loaded(folder, "bfloat16" if self.device == "cuda" else "float32").to(self.device).eval()
         if (Path(folder) / "generation_config.json").is_file():  # an adapter has its own
             self.model.generation_config = GenerationConfig.from_pretrained(folder)
@@ -161,6 +164,8 @@ class Loaded:
 
     def text(self, messages: Sequence[Mapping[str, str]]) -> str:
         """What the chat template makes of the messages, up to where the assistant begins."""
+        if not self.tokenizer.chat_template:  # a model that only makes vectors has none
+            raise ValueError("it has no chat template, so that it cannot be asked")
         return str(
             self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
         )
@@ -192,6 +197,27 @@ class Loaded:
         return [
             self.reply(row[longest:].tolist(), len(one), sampling)
             for row, one in zip(made, asked, strict=True)
+        ]
+
+    def vectors(self, texts: Sequence[str]) -> list[Reply]:
+        """The mean of the last layer's states over each text's tokens, its length made 1."""
+        torch = self.torch
+        asked = [self.tokenizer(text, truncation=True).input_ids or [self.pad] for text in texts]
+        longest = max(map(len, asked))
+        given = [[self.pad] * (longest - len(one)) + one for one in asked]
+        seen = [[0] * (longest - len(one)) + [1] * len(one) for one in asked]
+        mask = torch.tensor(seen, device=self.device)
+        with torch.inference_mode():
+            made = self.model(
+                input_ids=torch.tensor(given, device=self.device),
+                attention_mask=mask,
+                output_hidden_states=True,
+            )
+        states = made.hidden_states[-1].float() * mask.unsqueeze(-1)
+        means = torch.nn.functional.normalize(states.sum(1) / mask.sum(1, keepdim=True), dim=1)
+        return [
+            Reply("ok", packed(mean.tolist()), finish="stop", tokens_in=len(one))
+            for mean, one in zip(means, asked, strict=True)
         ]
 
     def settings(self, sampling: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,7 +272,12 @@ def sampling_of(request: Request, own: Mapping[str, Any]) -> dict[str, Any]:
 def alike(waiting: Sequence[Waiting], own: Mapping[str, Any]) -> list[Waiting]:
     """Those that can be asked with the first: their sampling is the same."""
     first = sampling_of(waiting[0].request, own)
-    return [one for one in waiting if sampling_of(one.request, own) == first]
+    vector = waiting[0].request.reply == "vector"
+    return [
+        one
+        for one in waiting
+        if sampling_of(one.request, own) == first and (one.request.reply == "vector") is vector
+    ]
 
 
 def stops_of(sampling: Mapping[str, Any]) -> list[str]:

@@ -31,6 +31,8 @@ Repairs
 Conversations (lists of `role` and `content`)
     Two messages a turn, user and assistant in turn: the row's `turns`, its question and answer, or
     four pairs from the passage.
+Vectors
+    Of the words of the text and their beginnings (`vectors.of_words`).
 The rest
     `why`: the rule of the verdict. Summaries: the first two sentences. Titles, terms, keywords, tags:
     frequent words. `thoughts`: what the text is about. Poems: sentences in short lines. Articles, stories,
@@ -52,7 +54,7 @@ import orjson
 
 from engine.language.program import ModelSpec
 from engine.language.types import STR, Type, describe, text_field
-from engine.models import tokens
+from engine.models import tokens, vectors
 from engine.models.base import Reply, Request
 from engine.models.offline_fill import Dice, Filler
 from engine.models.reply_text import reply_text
@@ -94,13 +96,17 @@ class Offline:
 
     def estimate(self, request: Request) -> tuple[int, int]:
         """Tokens in and out, by the same rule of thumb as for endpoints."""
-        return tokens.of_messages(request.messages), tokens.of_reply(request.wanted)
+        out = 0 if request.reply == "vector" else tokens.of_reply(request.wanted)
+        return tokens.of_messages(request.messages), out
 
     async def call(self, request: Request, priority: float = 0.0) -> Reply:
         """The reply, at once."""
         self._calls += 1
         if self._calls % _BREATH == 0:
             await asyncio.sleep(0)
+        if request.reply == "vector":
+            text = vectors.packed(vectors.of_words(request.messages[0]["content"]))
+            return Reply("ok", text, finish="stop", tokens_in=tokens.of_messages(request.messages))
         text = self.reply(request)
         tokens_in = tokens.of_messages(request.messages)
         return Reply("ok", text, finish="stop", tokens_in=tokens_in, tokens_out=tokens.count(text))

@@ -60,6 +60,8 @@ class OpenAI:
 
     def estimate(self, request: Request) -> tuple[int, int]:
         """Tokens in and out that the call will likely take. See `engine.models.tokens`."""
+        if request.reply == "vector":
+            return tokens.of_messages(request.messages), 0
         longest = (request.sampling or {}).get("max_tokens", self.spec.sampling.get("max_tokens"))
         out = tokens.of_reply(request.wanted)
         return tokens.of_messages(request.messages), min(out, longest) if isinstance(longest, int) else out
@@ -137,7 +139,8 @@ class OpenAI:
         host = self.endpoint.host
         body = self._wire.body(request, with_schema)
         try:
-            answer = await self.endpoint.post(body, self.spec.timeout)
+            post = self.endpoint.post_text if request.reply == "vector" else self.endpoint.post
+            answer = await post(body, self.spec.timeout)
         except NoKey as missing:
             return missing.failure
         except (OSError, ValueError) as problem:

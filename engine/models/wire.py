@@ -14,7 +14,7 @@ import orjson
 
 from engine.language.program import ModelSpec
 from engine.language.types import Type, json_schema, schema_text
-from engine.models import tokens
+from engine.models import tokens, vectors
 from engine.models.base import Reply, Request
 from engine.models.faults import Failure, from_error
 from engine.models.prices import cost
@@ -96,11 +96,12 @@ class Wire:
 
     def _made_form(self, request: Request) -> Form:
         shape = self.shape(request)
+        sampling = {} if request.reply == "vector" else self._sampling(request)
         logical = {
             "provider": self.spec.provider,
             "address": self.address,
             "model": self.spec.model,
-            "sampling": self._sampling(request),
+            "sampling": sampling,
             "options": dict(self.spec.options),
             "reply": request.reply,
             "structured": self.spec.structured if shape else None,
@@ -109,7 +110,7 @@ class Wire:
             "words": shape is not None and not request.shows_schema,
         }
         packed = orjson.dumps(logical, option=orjson.OPT_SORT_KEYS)
-        return Form(request.wanted, request.sampling, shape, packed, self._sampling(request))
+        return Form(request.wanted, request.sampling, shape, packed, sampling)
 
     def sends_schema(self, request: Request, endpoint_takes: bool | None) -> bool:
         """Whether the schema goes into `response_format`, after what is known of the endpoint."""
@@ -123,6 +124,9 @@ class Wire:
 
     def body(self, request: Request, with_schema: bool) -> bytes:
         """The request as it is sent."""
+        if request.reply == "vector":
+            text = request.messages[0]["content"]
+            return orjson.dumps({"model": self.spec.model, "input": text, **self.spec.options})
         form = self._form(request)
         body: dict[str, Any] = {
             "model": self.spec.model,
@@ -149,6 +153,8 @@ class Wire:
             return Failure("server", f"{host} answered with something that is no completion", retry=True)
         if data.get("error"):
             return from_error(data["error"], self.spec, host)
+        if request.reply == "vector":
+            return self._vector(data, request, host)
         try:
             choice = data["choices"][0]
             message = choice["message"]
@@ -174,6 +180,21 @@ class Wire:
         elif content is None and thoughts is None:
             return _no_text(message, finish, host)
         self._count(reply, data.get("usage"), request)
+        return reply
+
+    def _vector(self, data: Mapping[str, Any], request: Request, host: str) -> Reply | Failure:
+        try:
+            text = vectors.told(data["data"][0]["embedding"])
+        except (KeyError, IndexError, TypeError):
+            text = None
+        if text is None:
+            return Failure("server", f"{host} answered without a vector", retry=True)
+        reply = Reply("ok", text, finish="stop")
+        usage = data.get("usage")
+        given = isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int)
+        # A vector is no text: where tokens are not told, those of what was sent are estimated.
+        told = usage if given else {"prompt_tokens": tokens.of_messages(request.messages)}
+        self._count(reply, told, request)
         return reply
 
     def _messages(self, request: Request, in_words: bool) -> Sequence[Mapping[str, str]]:

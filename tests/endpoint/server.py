@@ -1,6 +1,7 @@
 """The server: HTTP/1.1 by hand on asyncio, since it must be far quicker than what it measures.
 
 POST /v1/chat/completions   a completion
+POST /v1/embeddings         a vector of the words in the text
 GET  /v1/models             the configured names
 GET  /stats                 the counters
 GET  /requests              the latest requests as they came, with their headers
@@ -16,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from engine.models.vectors import of_words
 from tests.endpoint.completion import Completions, Result, error
 from tests.endpoint.config import Config
 from tests.endpoint.counters import Counters
@@ -56,6 +58,11 @@ class Service:
                 names = self.config.models or ["mock"]
                 data = [{"id": name, "object": "model", "created": 1, "owned_by": "mock"} for name in names]
                 return Result(200, orjson.dumps({"object": "list", "data": data}))
+            case b"POST", "/v1/embeddings":
+                asked = orjson.loads(body)
+                used = {"prompt_tokens": len(asked["input"]) // 4 + 1, "total_tokens": 0}
+                made = [{"object": "embedding", "index": 0, "embedding": of_words(asked["input"])}]
+                return Result(200, orjson.dumps({"object": "list", "data": made, "usage": used}))
             case b"GET", "/stats":
                 return Result(200, orjson.dumps(self.counters.as_dict()))
             case b"GET", "/requests":

@@ -25,7 +25,6 @@ class Kind:
     inputs: ClassVar[tuple[int, int | None]] = (1, 1)
     result: ClassVar[Literal["required", "optional", "forbidden"]] = "forbidden"
     keeps: ClassVar[bool] = True
-    built: ClassVar[bool] = True
     either: ClassVar[bool] = False
 
     def own(self, shape: Shape) -> Mapping[str, str]:
@@ -219,15 +218,8 @@ class Repeat(Kind):
     either = True
 
 
-class Train(Kind):
-    name = "train"
-    settings = PythonSettings
-    result = "optional"
-    built = False
-
-
 def registry() -> dict[str, KindSpec]:
     kinds: list[KindSpec] = [
-        Source(), Prompt(), Sql(), Python(), Gather(), Chat(), Dedupe(), Mix(), Emit(), Repeat(), Train(),
+        Source(), Prompt(), Sql(), Python(), Gather(), Chat(), Dedupe(), Mix(), Emit(), Repeat(),
     ]  # fmt: skip
     return {kind.name: kind for kind in kinds}
