@@ -191,6 +191,7 @@ def test_vectors_of_texts_do_not_depend_on_who_asks_beside(tmp_path: Path) -> No
     together = ask(open_model(spec(start), {}), *requests)
     alone = [ask(open_model(spec(start), {}), request)[0] for request in requests]
     chatting = tiny_model(tmp_path / "chatting", DOCS * 5, chatml=True)
+    (chatting / "chat_template.jinja").write_text(Tokenizer.load(chatting).chat.source)
     talk = ask(open_model(spec(chatting, max_tokens=2), {}), Request(TALK), requests[0])
     vectors = [unpacked(reply.text) for reply in together]
     for vector, reply in zip(vectors, alone, strict=True):
