@@ -306,6 +306,21 @@ def test_a_missing_prompt(tmp_path: Path, name: str, mend: str) -> None:
     assert mend in raised.value.help
 
 
+def test_what_is_of_usual_size_is_worked_out(write: Write) -> None:
+    template = write(
+        "user:\n{{ '-' * 20 }} {{ 2 ** 10 }} {{ '%3d|%s' % (a, 'b') }} {{ 'b' | center(3) }} {{ 7 % 4 }}"
+    )
+    assert template.render({"a": 5})[0]["content"] == "-" * 20 + " 1024   5|b  b  3"
+
+
+def test_a_prompt_that_is_a_folder_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "prompts" / "notes.md").mkdir(parents=True)
+    with pytest.raises(TemplateProblem) as raised:
+        load("notes", [tmp_path / "prompts"])
+    assert raised.value.message.startswith('the prompt "notes" is a folder: ')
+    assert raised.value.help == "a prompt is a text file; rename the folder"
+
+
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret.md").write_text("secret")
     folder = tmp_path / "prompts"
@@ -326,6 +341,13 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
         ("user:\n{{ a.__class__.__mro__ }}", {"a": 1}, "unsafe", 2),
         ("user:\n{{ a.append(1) }}", {"a": []}, "unsafe", 2),
         ("user:\n{{ range(10 ** 9) }}", {}, "Range too big", 2),
+        ("user:\n{{ 'x' * 10 ** 10 }}", {}, "enormous length", 2),
+        ("user:\n{{ 10 ** 10 * a }}", {"a": [1]}, "enormous length", 2),
+        ("user:\n{{ 10 ** (10 ** 9) }}", {}, "enormous length", 2),
+        ("user:\n{{ '%099999999999d' % 1 }}", {}, "enormous length", 2),
+        ("user:\n{{ '%*d' % (a, 1) }}", {"a": 10**11}, "enormous length", 2),
+        ("user:\n{{ a.center(10 ** 11) }}", {"a": "b"}, "enormous length", 2),
+        ("user:\n{{ 'b' | center(100000000000) }}", {}, "enormous length", 2),
         ("user:\n{{ a }}", {"a": " \n"}, "every message came out blank", None),
     ],
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -37,10 +37,14 @@ _NO_MATCH = re.compile(
 _COMPARE = re.compile(
     r"Cannot (?:compare|mix) values of type (.+?) and (?:type )?(.+?)(?: in (.+?))? - an explicit"
 )
+_INTEGERS = re.compile(r"\b(HUGEINT|BIGINT|INTEGER|SMALLINT|TINYINT|UBIGINT|UINTEGER)(_LITERAL)?\b")
+_FLOATS = re.compile(r"\b(DOUBLE|FLOAT|DECIMAL)(\(\d+,\d+\))?")
+# What DuckDB takes for a BIGINT or a DOUBLE without a word.
+_WIDENED = frozenset({"INTEGER", "SMALLINT", "TINYINT", "UINTEGER", "FLOAT", "DECIMAL"})
 _SPELLED = (
     (re.compile(r"\b(VARCHAR|STRING_LITERAL)\b"), "str"),
-    (re.compile(r"\b(HUGEINT|BIGINT|INTEGER|SMALLINT|TINYINT|UBIGINT|UINTEGER)(_LITERAL)?\b"), "int"),
-    (re.compile(r"\b(DOUBLE|FLOAT|DECIMAL)(\(\d+,\d+\))?"), "float"),
+    (_INTEGERS, "int"),
+    (_FLOATS, "float"),
     (re.compile(r"\bBOOLEAN\b"), "bool"),
     (re.compile(r'"?\bNULL\b"?'), "null"),
 )
@@ -53,10 +57,14 @@ _VOLATILE = re.compile(
 )
 
 
-def spelled(type_: str) -> str:
-    """A DuckDB type in the words of the language, where it has them."""
+def spelled(type_: str, kept: frozenset[str] = frozenset()) -> str:
+    """A DuckDB type in the words of the language, where it has them; types of `kept` as DuckDB calls them."""
     for pattern, word in _SPELLED:
-        type_ = pattern.sub(word, type_)
+        if kept:
+            for found in {one[0] for one in pattern.finditer(type_)} - kept:
+                type_ = re.sub(rf"(?<!\w){re.escape(found)}(?!\w)", word, type_)
+        else:
+            type_ = pattern.sub(word, type_)
     return type_
 
 
@@ -344,8 +352,19 @@ def _explained(error: Exception, sql: str, skipped: int) -> Unbound:
     return Unbound(readable, help, start=start, length=length)
 
 
-def _signature(line: str) -> str:
-    return spelled(line.split(" -> ")[0]).replace(", /", "").replace('"', "")
+def _unlike(given: str, offered: Sequence[str]) -> frozenset[str]:
+    """Number types that are one word in the language, where one was given and others are taken."""
+    kept: set[str] = set()
+    for family in (_INTEGERS, _FLOATS):
+        there = {found[1] for found in family.finditer(given) if not found[2]}
+        taken = {found[1] for line in offered for found in family.finditer(line.split(" -> ")[0])}
+        if taken and there - taken - _WIDENED:
+            kept |= there | taken
+    return frozenset(kept)
+
+
+def _signature(line: str, kept: frozenset[str] = frozenset()) -> str:
+    return spelled(line.split(" -> ")[0], kept).replace(", /", "").replace('"', "")
 
 
 def _candidate(message: str) -> str | None:
@@ -358,10 +377,11 @@ def _readable(message: str) -> tuple[str, str | None]:
     if found := _NO_MATCH.search(message):
         name = {"~~": "like", "!~~": "not like"}.get(found[1], found[1])
         offered = [line.strip() for line in message.split("\n")[2:] if line.startswith("\t\t") or "(" in line]
+        kept = _unlike(found[2], offered)
         help = None
         if name.isidentifier() and 0 < len(offered) <= 4:
-            help = "it takes " + " or ".join(_signature(line) for line in offered)
-        return f"`{name}` does not take ({spelled(found[2])})", help
+            help = "it takes " + " or ".join(_signature(line, kept) for line in offered)
+        return f"`{name}` does not take ({spelled(found[2], kept)})", help
     if found := _COMPARE.search(message):
         within = f" in {found[3]}" if found[3] else ""
         verb = "be mixed" if found[3] else "be compared"

@@ -55,6 +55,7 @@ class GraphFile:
     missed: set[str] = field(default_factory=set)  # params whose lack of a value was told
     resolved: dict[str, Type | None] = field(default_factory=dict)
     resolving: set[str] = field(default_factory=set)
+    folded: dict[tuple[type, str], _Named] = field(default_factory=dict)  # declarations, by name in one case
 
     @property
     def folder(self) -> Path:
@@ -139,11 +140,11 @@ class Loader(Reporting):
             case ast.Use():
                 self.use(file, statement)
             case ast.TypeDeclaration():
-                self.add(file.types, statement)
+                self.add(file, file.types, statement)
                 if statement.name.text in SCALARS:
                     self.say("ATK102", f"`{statement.name.text}` is a built-in type", statement.name.span)
             case ast.GraphDeclaration():
-                self.add(file.graphs, statement)
+                self.add(file, file.graphs, statement)
                 if statement.name.text in self.kinds:
                     self.say("ATK102", f"`{statement.name.text}` is a built-in kind", statement.name.span)
                 for slot in statement.slots:
@@ -151,27 +152,25 @@ class Loader(Reporting):
                         help = "`rounds = 5` at a call repeats the graph; give the slot another name"
                         self.say("ATK102", "`rounds` is what every call may set", slot.name.span, help)
             case ast.ModelDeclaration():
-                self.add(file.models, statement)
+                self.add(file, file.models, statement)
                 if statement.name.text == "default":
                     help = "give it another name, and build on it: model large from default { … }"
                     self.say("ATK102", "`default` is the built-in model", statement.name.span, help)
             case ast.ParamDeclaration():
-                self.add(file.params, statement)
+                self.add(file, file.params, statement)
             case ast.ProfileDeclaration():
-                self.add(file.profiles, statement)
+                self.add(file, file.profiles, statement)
             case ast.NodeDeclaration():
-                self.add(file.nodes, statement)
+                self.add(file, file.nodes, statement)
                 self.table_name(statement.name)
             case ast.TestDeclaration():
                 file.tests.append(statement)
 
-    def add(self, known: dict[str, Declared], statement: Declared) -> None:
+    def add(self, file: GraphFile, known: dict[str, Declared], statement: Declared) -> None:
         """Add a declaration; DuckDB does not tell `A` from `a`, so neither may a graph."""
         name = statement.name
-        first = next(
-            (entry for entry in known.values() if entry.name.text.casefold() == name.text.casefold()), None
-        )
-        if first is None:
+        first = file.folded.setdefault((type(statement), name.text.casefold()), statement)
+        if first is statement:
             known[name.text] = statement
             self.plain(name)
             return

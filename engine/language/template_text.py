@@ -28,8 +28,11 @@ from jinja2 import (
     nodes,
 )
 from jinja2.exceptions import SecurityError
+from jinja2.filters import do_center
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from engine.language.template_bounds import OPERATORS, bound_call, bound_operator
 from engine.language.template_source import (
     Message,
     Source,
@@ -217,6 +220,18 @@ def _column(text: str, line: int, name: str) -> int:
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
+    intercepted_binops = OPERATORS
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Bounded: a short prompt must not fill the memory."""
+        bound_operator(operator, left, right)
+        return super().call_binop(context, operator, left, right)
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - Jinja's
+        """The same for calls."""
+        bound_call(__obj, args)
+        return super().call(__context, __obj, *args, **kwargs)
+
     def getattr(self, obj: Any, attribute: str) -> Any:
         """A struct's field comes before a method of the same name: `turn.items`, `row.count`."""
         if type(obj) is dict and attribute in obj:
@@ -289,7 +304,14 @@ def _sandbox(loader: BaseLoader) -> Environment:
     environment.globals = {name: environment.globals[name] for name in _GLOBALS}
     del environment.filters["random"]
     environment.filters["json"] = _json
+    environment.filters["center"] = _center
     return environment
+
+
+def _center(value: str, width: int = 80) -> str:
+    """Jinja's own filter, bounded."""
+    bound_call(str(value).center, (width,))
+    return do_center(value, width)
 
 
 @lru_cache(maxsize=1)

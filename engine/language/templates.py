@@ -229,6 +229,10 @@ def _missing(name: str, folders: Sequence[Path]) -> TemplateProblem:
         get_close_matches(name, existing, 2, 0.75)
         or [other for other in existing if other.rsplit("/", 1)[-1] == name.rsplit("/", 1)[-1]][:3]
     )
+    for folder in folders:
+        if (there := folder / f"{name}.md").is_dir():
+            message = f'the prompt "{name}" is a folder: {os.path.relpath(there)}'
+            return TemplateProblem(message, help="a prompt is a text file; rename the folder")
     where = " or ".join(f"{os.path.relpath(folder)}/{name}.md" for folder in folders) or f"{name}.md"
     return TemplateProblem(
         f'there is no prompt "{name}"',
