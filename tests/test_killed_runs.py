@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from engine.store import open_reader
 from tests.endpoint import endpoint
 from tests.project import Project
 
@@ -191,3 +194,71 @@ def test_second_interrupt_stops_at_once(tmp_path: Path, monkeypatch: pytest.Monk
         _, errors = process.communicate(timeout=10)
         assert process.returncode == 130
         assert b"Traceback" not in errors
+
+
+# -- nearly all kinds ---------------------------------------------------------------------------
+
+KILLS = 50
+
+
+def offline_command(root: Path) -> subprocess.Popen[bytes]:
+    """The largest shipped graph, answered by the stand-in: it has sources, prompts and pools of prompts,
+    votes, queries, gathering, deduplication, retrieval, conversations, mixes and files."""
+    hidden = ("ATK_BASE_URL", "ATK_MODEL", "ATK_API_KEY", "OPENAI_API_KEY")
+    return subprocess.Popen(
+        [sys.executable, "-m", "engine.commands", "exec", "complete", "-q", "--profile", "dev"],
+        cwd=root,
+        env={name: value for name, value in os.environ.items() if name not in hidden}
+        | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def everything(root: Path) -> dict[str, list[str]]:
+    """All rows of all tables, and all files."""
+    reader = open_reader(root / ".atk" / "store.duckdb")
+    names = reader.sql(
+        "SELECT DISTINCT table_schema || '.' || table_name FROM information_schema.tables"
+        " WHERE table_schema IN ('main', 'rejected', 'failed') OR table_schema LIKE '%.%'"
+    ).rows
+    views = [name for (name,) in names if name not in ("main.runs", "main.calls", "main.metrics")]
+    found: dict[str, list[str]] = {}
+    for name in views:
+        schema, _, table = str(name).partition(".")
+        found[str(name)] = sorted(map(repr, reader.sql(f'FROM "{schema}"."{table}"').rows))
+    for path in sorted((root / "out").rglob("*.*")):
+        if path.suffix != ".md":  # a card says when it was written
+            found[str(path.relative_to(root))] = [hashlib.sha256(path.read_bytes()).hexdigest()]
+    return found
+
+
+@pytest.mark.slow
+def test_killed_at_fifty_moments_all_tables_become_the_same(tmp_path: Path) -> None:
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    for root in (calm, killed):
+        root.mkdir()
+    started = time.monotonic()
+    done = offline_command(calm)
+    _, said = done.communicate()
+    assert done.returncode == 0, said
+    took = time.monotonic() - started
+    chance, kills = random.Random(11), 0
+    while kills < KILLS:
+        process = offline_command(killed)
+        time.sleep(chance.uniform(0.15, 0.6) * took)
+        if process.poll() is not None:  # it came to its end: begin anew, there are moments left
+            shutil.rmtree(killed)
+            killed.mkdir()
+            continue
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += 1
+    last = offline_command(killed)
+    _, said = last.communicate()
+    assert last.returncode == 0, said
+    expected = everything(calm)
+    assert len(expected) > 60
+    assert everything(killed) == expected
+    asked = open_reader(killed / ".atk" / "store.duckdb").sql("SELECT count(DISTINCT key) FROM calls").rows
+    assert asked == open_reader(calm / ".atk" / "store.duckdb").sql("SELECT count(*) FROM calls").rows

@@ -1,13 +1,15 @@
-"""`atk plan`: what a run would do now, and what it would cost; nothing is called or written."""
+"""`atk plan`: what a run would do now, and what it would cost; nothing is called but for a `--probe`."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from engine.commands._before import Wait, when_free
+from engine.commands._errors import complain
 from engine.commands._options import (
     STORE,
     Debug,
@@ -32,6 +34,12 @@ Against = Annotated[
 ]
 
 
+ProbeRows = Annotated[
+    int | None,
+    typer.Option("--probe", metavar="N", min=1, help="Pay for N rows of each first prompt, to estimate by."),
+]
+
+
 def plan(
     graph: GraphFile,
     values: Values = None,
@@ -42,6 +50,7 @@ def plan(
     store: StorePath = STORE,
     out: OutFolder = None,
     against: Against = None,
+    probe: ProbeRows = None,
     wait: Wait = False,
     json: Json = False,
     debug: Debug = False,
@@ -49,12 +58,19 @@ def plan(
     """Say what exec would do and cost, node by node, and why."""
     from engine import runtime
     from engine.commands._options import command_line, load_sound, options, with_limits
-    from engine.commands._render import print_json, terminal_width
+    from engine.commands._render import money, plural, print_json, terminal_width
+    from engine.runtime import probing
 
     program = with_limits(load_sound(graph, values, models, profile), limit)
     typed = command_line("plan", graph, values, models, profile, select, limit)
     asked = options(store, out, typed, select=tuple(select or ()))
-    made = when_free(lambda: runtime.plan(program, asked, against), wait)
+    probed = None
+    if probe is not None:
+        probed = when_free(lambda: probing.probe(program, asked, probe), wait)
+        for message in probed.errors:
+            complain(message, None, "probe")
+        print(f"probe: {plural(probed.calls, 'call')}, {money(probed.cost)}", file=sys.stderr)
+    made = when_free(lambda: runtime.plan(program, asked, against, probed), wait)
     if json:
         totals = {"calls": made.calls, "cost": made.cost, "estimated": made.estimated}
         print_json(

@@ -72,8 +72,14 @@ class ModelSettings(BaseModel):
         description="`openai` (any compatible endpoint; the default), `offline` (the stand-in) or "
         "`transformers` (in this process; needs the extra `train`).",
     )
-    base_url: str | None = Field(None, description="The endpoint, up to and with `/v1`.")
-    api_key: Any = Field(None, description='Where the key is: `secret("NAME")`, an environment variable.')
+    base_url: str | list[str] | None = Field(
+        None,
+        description="The endpoint, up to and with `/v1`; or a list of several, which share the calls.",
+    )
+    api_key: Any = Field(
+        None,
+        description='Where the key is: `secret("NAME")`, an environment variable; or a list, one for each.',
+    )
     name: str | None = Field(None, description="What the endpoint calls the model.")
     start: Any = Field(
         None, description="For `transformers`: a folder, a name at the hub, or a `train` node of this graph."
@@ -190,9 +196,17 @@ class Environment:
         raise wrong(
             "ATK182",
             "a key is not written into a graph",
-            value.span,
+            _hidden(value.span),
             'put it into an environment variable and write api_key = secret("NAME")',
         )
+
+
+def _hidden(span: Span) -> Span:
+    """The same place with what stands there blotted out: it may be a key."""
+    if span.source is None:
+        return span
+    start, end = span.column - 1, span.column - 1 + span.width
+    return replace(span, source=f"{span.source[:start]}{'*' * span.width}{span.source[end:]}")
 
 
 def outside(expressions: Expressions, written: ast.Expression, scope: Scope) -> Any:
@@ -216,6 +230,8 @@ def draft(
     environment = Environment(variables, expressions, scope)
 
     def evaluate(setting: ast.Setting, role: object) -> Any:
+        if setting.name.text == "api_key" and isinstance(setting.value, ast.Sequence):
+            return [environment.key(item) for item in setting.value.items]
         if setting.name.text == "api_key":
             return environment.key(setting.value)
         if setting.name.text == "start":
@@ -299,13 +315,15 @@ def spec(drafted: Drafted, name: str, at: Span) -> ModelSpec:
     if told:
         raise Wrong(*told)
     price = values.get("price") or {}
+    ends = endpoints(values)
     offline = provider == "offline"
     return ModelSpec(
         name=name,
         provider=provider,
         model="offline" if offline else str(start) if local else values["name"],
-        base_url=None if offline or local else values["base_url"].rstrip("/"),
-        secret=None if offline or local or values.get("api_key") is None else str(values["api_key"]),
+        base_url=None if offline or local else ends[0][0],
+        secret=None if offline or local else ends[0][1],
+        others=() if offline or local else ends[1:],
         sampling={key: values[key] for key in _SAMPLING if values.get(key) is not None},
         options=dict(values.get("options") or {}),
         price={} if offline else {key: value for key, value in price.items() if value is not None},
@@ -317,6 +335,17 @@ def spec(drafted: Drafted, name: str, at: Span) -> ModelSpec:
         span=drafted.span,
         start=None if start is None or isinstance(start, Trained) else str(start),
         trained=str(start) if isinstance(start, Trained) else None,
+    )
+
+
+def endpoints(values: Mapping[str, Any]) -> tuple[tuple[str, str | None], ...]:
+    """The addresses of a model, each with the name of its secret; none for one that is not elsewhere."""
+    urls = values.get("base_url") or []
+    urls = [urls] if isinstance(urls, str) else urls
+    keys = values.get("api_key")
+    keys = keys if isinstance(keys, list) else [keys] * len(urls)
+    return tuple(
+        (url.rstrip("/"), None if key is None else str(key)) for url, key in zip(urls, keys, strict=False)
     )
 
 
@@ -346,8 +375,14 @@ def _lacking(drafted: Drafted, span: Span) -> list[Diagnostic]:
         message = f"the model `{drafted.name}` needs {' and '.join(f'`{one}`' for one in lacking)}"
         help = "; ".join(examples[one] for one in lacking) + ", or build on the model `default`"
         told.append(Diagnostic("ATK181", message, span, help))
-    url = values.get("base_url")
-    if url:
+    urls = values.get("base_url") or []
+    urls = [urls] if isinstance(urls, str) else urls
+    keys = values.get("api_key")
+    if isinstance(keys, list) and len(keys) != len(urls):
+        at = drafted.spans.get("api_key", span)
+        message = f"{len(keys)} keys for {len(urls)} addresses"
+        told.append(Diagnostic("ATK182", message, at, "one key for all, or one for each `base_url`"))
+    for url in urls:
         at = drafted.spans.get("base_url", span)
         try:
             parts = urlsplit(url)

@@ -55,6 +55,7 @@ class ModelSpec:
     tpm: float | None
     span: Span | None
     start: str | None = None  # for "transformers": a folder or a name at the hub
+    others: tuple[tuple[str, str | None], ...] = ()  # further endpoints of the model, each with its secret
     trained: str | None = None  # or the `train` node that makes the model
 
 

@@ -6,6 +6,7 @@ Nothing is imported here until a model is opened: a plan and a check need no HTT
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,12 +31,20 @@ def open_model(
             from engine.models.endpoint import Endpoint, normalised
             from engine.models.openai import OpenAI
 
-            if endpoints is None:
-                return OpenAI(spec, environment)
-            place = (str(normalised(spec.base_url or "")), spec.model, spec.secret)
-            if place not in endpoints:
-                endpoints[place] = Endpoint(spec, environment)
-            return OpenAI(spec, environment, endpoints[place])
+            address = str(normalised(spec.base_url or ""))
+            members = []
+            for url, secret in ((spec.base_url, spec.secret), *spec.others):
+                one = replace(spec, base_url=url, secret=secret, others=())
+                shared = None
+                if endpoints is not None:
+                    place = (str(normalised(url or "")), spec.model, secret)
+                    shared = endpoints.get(place) or endpoints.setdefault(place, Endpoint(one, environment))
+                members.append(OpenAI(one, environment, shared, address))
+            if len(members) == 1:
+                return members[0]
+            from engine.models.several import Several
+
+            return Several(spec, members)
         case "offline":
             from engine.models.offline import Offline
 

@@ -59,6 +59,7 @@ class Reply:
     ms: float = 0.0
     attempts: int = 1  # HTTP requests that this reply took
     sent: bytes | None = None  # the body of the request that was answered
+    endpoint: str | None = None  # who answered, where there are several
     down: bool = False  # an error, and the endpoint is taken to be dead: others would fare no better
 
 

@@ -12,7 +12,7 @@ import dataclasses
 import difflib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from engine.language.program import ModelSpec
 from engine.models import tokens
@@ -23,6 +23,7 @@ from engine.models.limits import Broken, Limits, Outcome, Place
 from engine.models.wire import Wire, model_names
 
 NAMES_SHOWN = 5
+FLED = frozenset({"transport", "timeout", "server"})
 NO_SCHEMA = 'Where the endpoint takes no schema, write structured = "prompt" in the model.'
 
 
@@ -33,13 +34,19 @@ class OpenAI:
     """
 
     def __init__(
-        self, spec: ModelSpec, environment: Mapping[str, str] = os.environ, endpoint: Endpoint | None = None
+        self,
+        spec: ModelSpec,
+        environment: Mapping[str, str] = os.environ,
+        endpoint: Endpoint | None = None,
+        address: str | None = None,
     ):
+        """`address` stands in keys, where it is not that of the endpoint: see `several`."""
         self.endpoint = endpoint or Endpoint(spec, environment)
         self.endpoint.users += 1
         # Credentials in an address stay in the endpoint: what is kept of a call must show none.
         self.spec = dataclasses.replace(spec, base_url=str(normalised(spec.base_url or "")))
-        self._wire = Wire(self.spec, str(self.endpoint.url))
+        self._wire = Wire(self.spec, address or str(self.endpoint.url))
+        self.elsewhere: Callable[[], bool] | None = None  # whether another endpoint could be asked
         self._names: asyncio.Task[list[str]] | None = None
 
     def __repr__(self) -> str:
@@ -122,6 +129,8 @@ class OpenAI:
                 return answer, None
             if with_schema and self._does_without_schema(request, answer):
                 return answer, 0.0
+            if answer.fault in FLED and self.elsewhere is not None and self.elsewhere():
+                return answer, None  # whoever waits here could be answered there
             pause = retries.pause(answer, limits.lost() if answer.fault == "transport" else None)
             if answer.slow_down:
                 outcome, taken = "limited", 0

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from engine.language.program import Program
     from engine.runtime.engine import Options
     from engine.runtime.events import Listener, Plan, Summary
+    from engine.runtime.probing import Probe
 
 __all__ = ["GraphMissing", "Options", "execute", "load", "plan", "render"]
 
@@ -74,10 +75,11 @@ def load(
     )
 
 
-def plan(program: Program, options: Options, against: str | None = None) -> Plan:
+def plan(program: Program, options: Options, against: str | None = None, probed: Probe | None = None) -> Plan:
     """What `execute` would do now, without doing or writing any of it.
 
     `against` names an earlier run (a number, `last`, `-1`), with whose state marks and reasons compare.
+    `probed` is what `probing.probe` found: estimates follow it in place of earlier runs.
     """
     import asyncio
 
@@ -90,7 +92,7 @@ def plan(program: Program, options: Options, against: str | None = None) -> Plan
         engine = Engine(program, options, registry(), store, dry=True)
         asyncio.run(engine.run())
         engine.raise_errors()
-        made = made_plan(engine)
+        made = made_plan(engine, probed)
         if against is None:
             return made
         from engine.runtime.against import against as compared

@@ -202,7 +202,7 @@ class Calls:
             attempt=attempt,
             sample=request.sample,
             model=spec.model,
-            endpoint=spec.base_url or spec.provider,
+            endpoint=reply.endpoint or spec.base_url or spec.provider,
             request=(reply.sent or model.body(request)).decode(),
             status=reply.status,
             reply=reply.text,

@@ -25,6 +25,7 @@ from engine.runtime.station import Station
 
 if TYPE_CHECKING:
     from engine.language.program import Node
+    from engine.runtime.probing import Probe
 
 FAN_OUT = 4.0
 """Rows that a `T[]` is taken to give where no earlier run has shown it."""
@@ -34,14 +35,14 @@ COLUMN_CHARACTERS = 400
 """Characters of a text column that no row shows yet."""
 
 
-def made_plan(engine: Engine) -> Plan:
-    """The plan, after the engine has run dry."""
-    guesses = Guesses(engine)
+def made_plan(engine: Engine, probed: Probe | None = None) -> Plan:
+    """The plan, after the engine has run dry; with the figures of a probe where there was one."""
+    guesses = Guesses(engine, probed.figures if probed else {})
     for name in engine.read:
         guesses.coming[name] = guesses.leaving[name] = 0.0
     nodes = [guesses.line(engine.stations[name]) for name in engine.progress]
     left = sum(not node.skipped for node in engine.program.nodes.values()) - len(nodes)
-    notes = (*model_notes(engine.program, engine.kinds), *map(said, engine.notes))
+    notes = (*model_notes(engine.program, engine.kinds), *map(said, engine.notes), *guesses.told(probed))
     return Plan(engine.program.name, tuple(nodes), notes, left)
 
 
@@ -53,8 +54,9 @@ def said(note: Note) -> str:
 class Guesses:
     """Numbers for what the dry run could not reach."""
 
-    def __init__(self, engine: Engine):
-        self.engine = engine
+    def __init__(self, engine: Engine, probed: Mapping[str, Mapping[str, Any]]):
+        self.engine, self.probed = engine, probed
+        self.sources: dict[str, list[str]] = {}  # where estimates are from -> the nodes
         self.coming: dict[str, float] = {}  # rows that a node will make beyond those known
         self.leaving: dict[str, float] = {}  # rows that stand now and will not, since others come for them
         self.lengths: dict[tuple[str, str], float] = {}
@@ -155,8 +157,27 @@ class Guesses:
             if not below[name]
         )
 
+    def told(self, probed: Probe | None) -> list[str]:
+        """Where the numbers with `~` are from."""
+        names = {
+            "probe": f"a probe of {probed.rows if probed else 0} rows",
+            "runs": "earlier runs",
+            "rows": "the rows that are known",
+            "guess": "no run yet, so these are guesses (`atk plan --probe 5` pays for a few rows to see)",
+        }
+        return [
+            f"~ estimated from {names[source]}: {', '.join(self.sources[source])}"
+            for source in names
+            if source in self.sources
+        ]
+
+    def figures(self, station: Station, key: str) -> Any:
+        """What a probe or an earlier run has shown of a node."""
+        found = self.probed.get(station.node.name, {})
+        return found[key] if key in found else station.info.get(key)
+
     def fan_out(self, station: Station) -> float:
-        known = station.info.get("fan_out")
+        known = self.figures(station, "fan_out")
         if known is not None:
             return float(known)
         times = float(getattr(station.node.settings, "count", 1)) if station.node.pool else 1.0
@@ -164,10 +185,13 @@ class Guesses:
 
     def calls_for(self, station: Station, rows: float) -> tuple[float, float, float, float]:
         """Calls, tokens in and out of each, and the price of all, for rows that nobody has seen."""
-        figures = station.info.get("figures")
+        figures = self.figures(station, "figures")
+        name, source = station.node.name, "guess"
         if figures:
+            source = "probe" if "figures" in self.probed.get(name, {}) else "runs"
             each, tokens_in, tokens_out = figures["calls"], figures["tokens_in"], figures["tokens_out"]
         elif station.progress.calls and station.missing:
+            source = "rows"
             each = station.progress.calls / station.missing
             tokens_in = station.progress.tokens_in / station.progress.calls
             tokens_out = station.progress.tokens_out / station.progress.calls
@@ -179,6 +203,7 @@ class Guesses:
             times = getattr(station.node.settings, "count", 1) if station.node.pool else 1
             each = float(times * min(votes, math.floor(votes * quorum) + 1))
             tokens_in, tokens_out = self.tokens_in(station.node), float(reply_tokens(station.node.result))
+        self.sources.setdefault(source, []).append(name)
         price = self.engine.program.models[models_of(station.node, station.kind)[0]].price
         calls = rows * each
         cost = calls * (tokens_in * price.get("input", 0.0) + tokens_out * price.get("output", 0.0)) / 1e6

@@ -294,6 +294,17 @@ class Store(Reads):
 
         self._writer.call(Work(work))
 
+    def forget_graph(self, graph: str) -> None:
+        """Drop a graph's tables and all that is remembered of its nodes, but not its calls; blocking."""
+
+        def work(connection: DuckDBPyConnection) -> None:
+            for table in tables.existing(connection, CATALOG, graph):
+                connection.execute(f"DROP TABLE {SCHEMA}.{quote(table)}")
+            for table in ("states", "stretches", "snapshots", "graphs"):
+                connection.execute(f"DELETE FROM {SCHEMA}.{table} WHERE graph = ?", [graph])
+
+        self._writer.call(Work(work))
+
     # -- runs and states ---------------------------------------------------------------------
 
     @property
