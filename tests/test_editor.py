@@ -289,6 +289,21 @@ def test_what_could_be_written_is_proposed(
     assert not set(unwanted) & words
 
 
+def test_ids_are_proposed_as_the_graph_around_calls_its_tables(folder: Path) -> None:
+    from engine.editor.analysis import Analysis
+    from engine.editor.completion import proposals
+
+    typed = """graph g(rows: Card[]) -> Card[] {
+  sql near { query = "SELECT rows_id, question FROM rows" }
+  sql s { query = "SELECT near_id, question FROM near, rows WHERE """
+    whole = typed + '1 = 1" }\n  return s\n}\ng called from cards\n'
+    path = folder / "first.atk"
+    analysis = Analysis.of(path, {path: HEAD + whole}, folder)
+    words = {one.word for one in proposals(analysis, context(HEAD + typed))}
+    assert {"near_id", "rows_id", "question"} <= words
+    assert not {one for one in words if one.startswith("called_")}
+
+
 def test_a_proposal_takes_the_place_of_what_was_typed(folder: Path) -> None:
     async def work(editor: Editor) -> None:
         editor.open(GRAPH)

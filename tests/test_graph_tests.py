@@ -486,6 +486,34 @@ def test_two_nodes_below_a_given_table_show_its_columns(here: Path) -> None:
     assert (outcome.status, outcome.failures) == ("passed", ())
 
 
+def test_ids_are_called_as_the_tested_graph_calls_its_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = """
+type Text { text: str }
+graph g(rows: Text[]) -> Text[] {
+  sql long { query = "SELECT rows_id, text FROM rows" }
+  sql last { query = "SELECT long_id, rows_id, text FROM long" }
+  return last
+}
+test g "from its slot" {
+  given rows = [{ rows_id: "r1", text: "a" }]
+  expect list(rows_id) == ["r1"]
+  expect long_id != ""
+}
+test g "from a table within" {
+  given long = [{ long_id: "l1", rows_id: "r1", text: "a" }]
+  expect long_id == "l1" and rows_id == "r1"
+}
+"""
+    (tmp_path / "graph.atk").write_text(text)
+    assert main(["test", "graph.atk"]) == 0
+    (tmp_path / "graph.atk").write_text(text.replace("{ long_id:", "{ g_long_id:"))
+    assert main(["test", "graph.atk"]) == 2
+    assert "did you mean `long_id`?" in capsys.readouterr().err
+
+
 def test_tests_see_no_option(here: Path) -> None:
     """What the command line sets for a run has no part in the file's tests."""
     (here / "graph.atk").write_text(

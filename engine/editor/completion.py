@@ -12,6 +12,7 @@ from engine.editor.analysis import Analysis
 from engine.editor.context import Context
 from engine.editor.hover import described, settings_of
 from engine.language.binding import spelled
+from engine.language.columns import id_column
 from engine.language.kind import Role
 from engine.language.program import Node
 from engine.language.settings import role_of
@@ -118,6 +119,7 @@ def tables(analysis: Analysis, at: Context) -> Iterator[Proposal]:
     for name, one in analysis.file.nodes.items():
         yield Proposal(name, "table", one.doc or one.kind.dotted)
     yield from (Proposal(alias, "table") for alias in analysis.program.aliases)
+    yield from (Proposal(name, "table") for name in analysis.nodes if "." in name)
 
 
 def graph_around(at: Context) -> str | None:
@@ -338,7 +340,7 @@ def in_query(analysis: Analysis, at: Context) -> Iterator[Proposal]:
     if re.search(r"(?i)\b(from|join)\s+\w*$", written):
         yield from known.values()
         return
-    named = [word for word in dict.fromkeys(re.findall(r"\w+", written)) if word in known]
+    named = [word for word in dict.fromkeys(re.findall(r"\w+(?:\.\w+)*", written)) if word in known]
     seen: set[str] = set()
     for word in named:
         node = analysis.node(word, graph_around(at))
@@ -346,6 +348,5 @@ def in_query(analysis: Analysis, at: Context) -> Iterator[Proposal]:
             if name not in seen:
                 seen.add(name)
                 yield Proposal(name, "column", f"{spelled(one.type)}, of {one.owner}")
-        if node is not None:
-            yield Proposal(node.id_column, "column", "id")
+        yield Proposal(id_column(word), "column", "id")  # as the scope calls the table, so its ids
     yield from known.values()

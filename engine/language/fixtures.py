@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.language import tree as ast
 from engine.language.binding import Unbound, spelled
-from engine.language.columns import id_column, struct_fields
+from engine.language.columns import struct_fields
 from engine.language.diagnostics import Diagnostic, Span, Wrong, suggestion, wrong
 from engine.language.expressions import MISSING, element, family
 from engine.language.kind import Role
@@ -98,7 +98,7 @@ class Fixtures:
         if not isinstance(item, ast.Object):
             raise wrong("ATK203", "a row is an object", item.span, "{ column: value }")
         self.written[node.name].append(item)
-        ids = {id_column(one): one for one in (node.name, *node.ancestors)}
+        ids = {column: one for one, column in self.check.ids(node).items()}
         columns: dict[str, Any] = dict.fromkeys(node.columns)
         named = {node.name: str(number)}
         told: list[Diagnostic] = []
@@ -164,7 +164,7 @@ class Fixtures:
             first = seen.setdefault(row.ids[node.name], row)
             if first is not row:
                 message = f'two rows of `{node.name}` have the id "{row.ids[node.name]}"'
-                raise wrong("ATK212", message, row.span, f"`{id_column(node.name)}` names one row")
+                raise wrong("ATK212", message, row.span, f"`{self.check.ids(node)[node.name]}` names one row")
 
     # -- what must be there ------------------------------------------------------------------------
 
@@ -206,7 +206,7 @@ class Fixtures:
     def every_row(self, fixture: Fixture, reader: str, above: str) -> None:
         for row in fixture.rows:
             if above not in row.ids:
-                self.lacks(reader, id_column(above), row.span)
+                self.lacks(reader, self.check.ids(self.check.node(above))[above], row.span)
 
     def lacks(self, reader: str, column: str, span: Span) -> None:
         self.check.report_here(

@@ -51,6 +51,7 @@ class Test:
     replies: Mapping[str, tuple[tuple[Canned, ...], ...]]  # node -> for each row that asks, its calls
     expects: tuple[Expectation, ...]
     columns: Mapping[str, str]  # what expectations see of the table, ids as the test names them
+    ids: Mapping[str, str]  # of those the ids, by their nodes
     span: Span
     __test__ = False  # a name that pytest would collect
 

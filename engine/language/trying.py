@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 from engine.language import gates
 from engine.language import tree as ast
@@ -13,6 +14,8 @@ from engine.language.columns import id_column
 from engine.language.diagnostics import Diagnostic, Reporting, Span, Wrong, wrong
 from engine.language.expressions import MISSING, Known, Scope
 from engine.language.fixtures import Fixtures
+from engine.language.ids import id_columns
+from engine.language.instances import Instance
 from engine.language.program import Node
 from engine.language.testing import TAKES, Expectation, Fate, Test
 
@@ -81,6 +84,7 @@ class TestCheck(Reporting):
             answers,
             expects,
             columns,
+            self.ids(node),
             declaration.node.span,
         )
 
@@ -94,6 +98,26 @@ class TestCheck(Reporting):
             if inner is not None:
                 return inner
         return expansion.table(top, dotted, span)
+
+    @cached_property
+    def home(self) -> Instance:
+        """The scope whose names the test uses: the file's, or that of the tested graph."""
+        top = self.checking.top
+        if self.graph is None:
+            return top
+        home = self.checking.expansion.flat[self.table(self.graph.name.text, self.declaration.node.span)].home
+        while home.parent is not None and home.parent is not top:
+            home = home.parent
+        return home
+
+    def ids(self, node: Node) -> dict[str, str]:
+        """By node, the ids that rows of a table bear, as the test names them: as its scope names tables."""
+        found = id_columns(self.checking.expansion, self.home, (node.name, *node.ancestors), node.columns)
+        if self.graph is not None and node.name == self.table(
+            self.graph.name.text, self.declaration.node.span
+        ):
+            found[node.name] = id_column(self.graph.name.text)  # the test calls it by the graph's name
+        return found
 
     def node(self, name: str) -> Node:
         """A node that was found sound. Raises `Wrong` (told elsewhere) where it was not."""
@@ -239,7 +263,7 @@ class TestCheck(Reporting):
 
     def columns(self, node: Node, path: Sequence[str]) -> dict[str, str]:
         """The node's table as expectations see it: ids of given rows are the texts they were given."""
-        ids = {id_column(one): "VARCHAR" for one in (node.name, *node.ancestors)}
+        ids = dict.fromkeys(self.ids(node).values(), "VARCHAR")
         return ids | {name: column.type for name, column in node.columns.items() if name not in ids}
 
     def expects(self, node: Node, columns: Mapping[str, str]) -> tuple[Expectation, ...]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.language.writing import Unwritable, name, written
-from engine.store.records import id_column
 
 if TYPE_CHECKING:
     from engine.language.testing import Fate, Test
@@ -31,7 +30,7 @@ def _told(test: Test, rows: Sequence[Mapping[str, Any]], aside: bool) -> Iterato
     yield f"expect count(*) == {len(rows)}"
     if not rows:
         return
-    ids = [id_column(one) for one in test.fixtures if one != test.node]
+    ids = [test.ids[one] for one in test.fixtures if one != test.node and one in test.ids]
     yield from _lists(rows, [one for one in ids if one in rows[0]])
     if aside:
         yield from _lists(rows, ["reason"], KEY)

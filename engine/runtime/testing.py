@@ -139,7 +139,9 @@ class Runner:
         if station is not None and station.result == "done":  # it has counted them
             progress = station.progress
             there = {"ok": progress.rows, "rejected": progress.rejected, "failed": progress.failed}
-        return engine, {fate: rows_of(engine, test.node, fate, ids) if there[fate] else [] for fate in FATES}
+        return engine, {
+            fate: rows_of(engine, test.node, fate, ids, test.ids) if there[fate] else [] for fate in FATES
+        }
 
     def run(self, test: Test) -> Outcome:
         """One test, to its end."""
@@ -263,11 +265,11 @@ class Runner:
             connection.unregister("__rows")
 
 
-def rows_of(engine: Trial, name: str, fate: Fate, ids: Ids) -> list[dict[str, Any]]:
+def rows_of(
+    engine: Trial, name: str, fate: Fate, ids: Ids, called: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """Rows of a node that became so, in order, under the names that expectations use; ids as texts."""
     from uuid import UUID
-
-    from engine.store.records import id_column
 
     node = engine.program.nodes[name]
     back = ids.texts()
@@ -276,7 +278,7 @@ def rows_of(engine: Trial, name: str, fate: Fate, ids: Ids) -> list[dict[str, An
         row: dict[str, Any] = {}
         for one in (name, *node.ancestors):
             raw = row_id if one == name else found.get(one)
-            column = id_column(one)
+            column = called[one]
             if one in back:
                 row[column] = back[one].get(raw) if raw is not None else None
             else:
