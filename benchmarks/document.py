@@ -72,7 +72,12 @@ SECTIONS = (
         (["peers.py", "--rows", "200", "--repeat", "1"],),
     ),
     ("A whole graph", GRAPH, (["graph.py"],), (["graph.py", "--documents", "30", "--in-flight", "64"],)),
-    ("Memory", MEMORY, (["memory.py"],), (["memory.py", "--rows", "1000", "2000"],)),
+    (
+        "Memory",
+        MEMORY,
+        (["memory.py", "--rows", "25000", "100000", "1000000"],),
+        (["memory.py", "--rows", "1000", "2000"],),
+    ),
     (
         "An endpoint that refuses",
         HOSTILE,

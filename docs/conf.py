@@ -55,7 +55,7 @@ class AtkLexer(RegexLexer):  # type: ignore[misc]
 
 PAGES = (
     "quickstart tutorial graphs language clauses expressions kinds/index models training commands"
-    " recipes/index testing store costs projects python editors lint errors benchmarks decisions/index"
+    " recipes/index testing store costs projects python editors lint errors benchmarks scale decisions/index"
 ).split()
 
 

@@ -218,15 +218,14 @@ def offline_command(root: Path) -> subprocess.Popen[bytes]:
 def everything(root: Path) -> dict[str, list[str]]:
     """All rows of all tables, and all files."""
     reader = open_reader(root / ".atk" / "store.duckdb")
-    names = reader.sql(
-        "SELECT DISTINCT table_schema || '.' || table_name FROM information_schema.tables"
-        " WHERE table_schema IN ('main', 'rejected', 'failed') OR table_schema LIKE '%.%'"
+    shown = reader.sql(
+        "SELECT table_schema, table_name FROM information_schema.tables"
+        " WHERE table_schema IN ('main', 'rejected', 'failed')"
     ).rows
-    views = [name for (name,) in names if name not in ("main.runs", "main.calls", "main.metrics")]
     found: dict[str, list[str]] = {}
-    for name in views:
-        schema, _, table = str(name).partition(".")
-        found[str(name)] = sorted(map(repr, reader.sql(f'FROM "{schema}"."{table}"').rows))
+    for schema, name in shown:
+        if (schema, name) not in {("main", "runs"), ("main", "calls"), ("main", "metrics")}:
+            found[f"{schema}.{name}"] = sorted(map(repr, reader.sql(f'FROM {schema}."{name}"').rows))
     for path in sorted((root / "out").rglob("*.*")):
         if path.suffix != ".md":  # a card says when it was written
             found[str(path.relative_to(root))] = [hashlib.sha256(path.read_bytes()).hexdigest()]
