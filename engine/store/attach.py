@@ -55,7 +55,12 @@ def attach(path: Path, mode: Literal["write", "read"], *, sandbox: bool) -> Duck
     connection = duckdb.connect()
     try:
         _settings(connection, path)
+        opened = _identity(path)
         _attach_patiently(connection, path, mode)
+        if opened is not None and opened != _identity(path):
+            # `clean` has put another file in its place in this very moment: what was opened is no more.
+            connection.execute(f"DETACH {CATALOG}")
+            _attach_patiently(connection, path, mode)
         _check(connection, path, mode)
         if sandbox:
             connection.execute("SET python_enable_replacements = false")
@@ -148,6 +153,14 @@ def _settings(connection: DuckDBPyConnection, path: Path) -> None:
     connection.execute("SET autoload_known_extensions = false")
     # Long strings inside lists and structs cannot name their compression; this one stalls on them.
     connection.execute("SET disabled_compression_methods = 'dict_fsst'")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _attach_patiently(connection: DuckDBPyConnection, path: Path, mode: str) -> None:
