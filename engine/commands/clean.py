@@ -87,8 +87,9 @@ def lines(unused: Unused) -> list[str]:
 
 def size(count: int) -> str:
     """Bytes, for people."""
+    value = float(count)
     for unit in ("B", "KB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count = round(count / 1000, 1) if count < 1_000_000 else count // 1000  # type: ignore[assignment]
-    return f"{count:.3g} GB"
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} GB"
