@@ -230,6 +230,18 @@ def test_the_reserve_is_held_and_given_back(tmp_path: Path) -> None:
     assert not reserve.exists()
 
 
+def test_where_there_is_too_little_room_none_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int, *_: int) -> None:
+        os.write(handle, bytes(1000))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with opened(tmp_path / "store.duckdb"):
+        assert not (tmp_path / "store.duckdb.reserve").exists()
+
+
 def test_the_time_of_a_call_is_kept(tmp_path: Path) -> None:
     at = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
     rescue = Rescue(tmp_path / "store.duckdb")

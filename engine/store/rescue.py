@@ -43,8 +43,8 @@ class Rescue:
         self._lock = threading.Lock()
 
     def hold(self) -> None:
-        """Take room on the disk for later."""
-        with contextlib.suppress(OSError):  # there is none: then there will be none later either
+        """Take room on the disk for later; where there is not so much, none is taken."""
+        try:
             handle = os.open(self._reserve, os.O_CREAT | os.O_WRONLY, 0o600)
             try:
                 if hasattr(os, "posix_fallocate"):
@@ -53,6 +53,8 @@ class Rescue:
                     os.write(handle, bytes(RESERVE))
             finally:
                 os.close(handle)
+        except OSError:
+            self.release()
 
     def release(self) -> None:
         """Give the room back."""
