@@ -374,7 +374,8 @@ def test_any_text_comes_through_jsonl(
 @pytest.mark.parametrize(
     ("settings_", "type_", "said"),
     [
-        ({"hub": "a/b"}, Many(DOCUMENT), "hub is not built yet"),
+        ({"hub": "a/b", "path": "x"}, Many(DOCUMENT), "from `path` or from `hub`"),
+        ({"path": "x", "split": "test"}, Many(DOCUMENT), "`split` is for a data set of the hub"),
         ({}, Many(DOCUMENT), "needs `path`"),
         ({"path": "x"}, DOCUMENT, r"-> T\[\]"),
         ({"path": "x"}, Many(STR), r"-> T\[\]"),

@@ -10,6 +10,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.data.hub import Part
 
 DOCUMENTS = {".txt": "txt", ".text": "txt", ".md": "md", ".markdown": "md"}
 EXTRACTED = {
@@ -59,7 +63,8 @@ class File:
 
     path: Path
     name: str
-    format: str
+    format: str  # one of `FORMATS`, or "hub"
+    part: Part | None = None  # of a data set at the hub, which is no file
 
     @property
     def is_document(self) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
+from engine.data import hub
 from engine.data.blocks import title
 from engine.data.extraction import NoText, text_of
 from engine.data.files import EXTRACTED, File, NotText, decode, encoding_of, read_text
@@ -72,6 +73,9 @@ def rows(file: File) -> Iterator[Item]:
                 yield from _json(file)
             case "csv" | "tsv":
                 yield from _csv(file)
+            case "hub":
+                assert file.part is not None
+                yield from (Item(row, f"row {number}") for number, row in enumerate(hub.rows(file.part), 1))
             case _:
                 yield from _parquet(file)
     except OSError as error:

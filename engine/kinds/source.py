@@ -10,11 +10,13 @@ import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import Field
 
 from engine.data import files
+from engine.data.hub import HubProblem, Part
 from engine.kinds.base import Context, KindError, Known, Made, Settings, SourceKind, Stretch, read_from
 from engine.language.kind import Problem, Role, Shape
 from engine.language.types import (
@@ -43,7 +45,14 @@ class SourceSettings(Settings):
         description="A file, a folder (with all below it) or a pattern such as `notes/*.md`; looked for "
         "where the command runs, then beside the graph.",
     )
-    hub: str | None = Field(None, description="A data set of the Hugging Face hub (not built yet).")
+    hub: str | None = Field(
+        None, description="A data set of the Hugging Face hub, `owner/name`, in place of `path`."
+    )
+    subset: str | None = Field(None, description="Of a data set of the hub: its subset, if it has several.")
+    split: str | None = Field(None, description="Of a data set of the hub: its split; `train` if absent.")
+    revision: str | None = Field(
+        None, description="Of a data set of the hub: a commit or a tag, so that another day reads the same."
+    )
     limit: int | None = Field(
         None, gt=0, description="Only so many documents or rows, chosen by a hash: the same ones each time."
     )
@@ -64,16 +73,14 @@ class Source(SourceKind):
     def own(self, shape: Shape) -> Mapping[str, str]:
         """The fields of the type, which is `T[]`."""
         settings = cast(SourceSettings, shape.settings)
-        if settings.hub is not None:
-            raise Problem(
-                "ATK150",
-                "reading from the hub is not built yet",
-                "hub",
-                "download the data set and give its files as `path`",
-            )
-        if settings.path is None:
+        if settings.hub is not None and settings.path is not None:
+            raise Problem("ATK150", "rows come from `path` or from `hub`", "hub", "leave one of them out")
+        for setting in ("subset", "split", "revision"):
+            if settings.hub is None and getattr(settings, setting) is not None:
+                raise Problem("ATK150", f"`{setting}` is for a data set of the hub", setting, "add `hub`")
+        if settings.path is None and settings.hub is None:
             raise Problem("ATK105", f"`{shape.name}` needs `path`", "path")
-        if not settings.path.strip():
+        if settings.path is not None and not settings.path.strip():
             raise Problem(
                 "ATK105", f"the `path` of `{shape.name}` is empty", "path", 'a folder itself is "."'
             )
@@ -86,7 +93,14 @@ class Source(SourceKind):
         return {field.name: duckdb_type(field.type) for field in shape.result.of}
 
     def signature(self, context: Context) -> Any:
-        """Name, size, time of change and inode of each file."""
+        """Name, size, time of change and inode of each file; of a data set at the hub what names it.
+
+        That is read once: another `revision` reads another state of it.
+        """
+        settings = cast(SourceSettings, context.node.settings)
+        if settings.hub is not None:
+            part = _part(settings)
+            return ["hub", part.name, part.subset, part.split, part.revision]
         return files.signature(self.found(context).files)
 
     def read(self, context: Context, known: Known) -> Iterable[Made]:
@@ -105,10 +119,17 @@ class Source(SourceKind):
 
     def found(self, context: Context) -> files.Found:
         settings = cast(SourceSettings, context.node.settings)
+        if settings.hub is not None:
+            part = _part(settings)
+            return files.Found((files.File(Path(part.name), part.told, "hub", part),), Counter())
         try:
             return files.find(settings.path or "", read_from(context), settings.format)
         except files.NothingFound as error:
             raise KindError(f"`{context.node.name}`: {error.message}", error.help) from error
+
+
+def _part(settings: SourceSettings) -> Part:
+    return Part(cast(str, settings.hub), settings.subset, settings.split or "train", settings.revision)
 
 
 class _Reading:
@@ -223,7 +244,7 @@ class _Reading:
 
         known = self.known
         try:
-            if known is None:
+            if known is None or file.part is not None:
                 yield from ((item, None) for item in readers.rows(file))
                 return
             for part in stretches.stretches(file):
@@ -234,6 +255,8 @@ class _Reading:
                 yield from ((item, here) for item in part.items())
         except readers.Unreadable as error:
             yield readers.Item(None, failure=str(error)), None
+        except HubProblem as error:
+            raise KindError(f"`{self.node}`: {error.message}", error.help) from error
 
     def row(
         self, values: dict[str, Any] | None, item: readers.Item, file: files.File, stretch: Stretch | None

@@ -219,8 +219,9 @@ ATK143 a repair of unknown columns
 ATK144 templates with one name
   The rows of a `vary` say which template they were asked with, by its name without the folder. Two
   files of one name could not be told apart: rename one of them.
-ATK150 not read yet
-  This way of reading data is not built yet. Give files as `path`.
+ATK150 settings of a source that do not go together
+  Rows come from files (`path`) or from a data set of the hub (`hub`); `subset`, `split` and `revision`
+  say which part of such a data set.
 ATK151 text that cannot be cut
   `chunk` cuts one text column, and `overlap` is at most half of `size`.
 ATK152 nothing to gather

@@ -196,7 +196,7 @@ class Environment:
         raise wrong(
             "ATK182",
             "a key is not written into a graph",
-            _hidden(value.span),
+            value.span if isinstance(value, ast.Call) else _hidden(value.span),
             'put it into an environment variable and write api_key = secret("NAME")',
         )
 
