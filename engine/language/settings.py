@@ -197,6 +197,9 @@ def _about(model: type[BaseModel], name: str) -> str | None:
 
 
 def _refused(name: str, faults: Sequence[Any], expression: ast.Expression) -> Diagnostic:
+    # Of the alternatives of a union the one that came furthest is what was meant: a list, not a text.
+    deepest = max(len(one["loc"]) for one in faults)
+    faults = [one for one in faults if len(one["loc"]) == deepest]
     fault = faults[0]
     inside, place = _inside(expression, fault["loc"][1:])
     path = name + "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place)
