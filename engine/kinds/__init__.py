@@ -24,6 +24,7 @@ CLASSES = {
     "mix": "Mix",
     "emit": "Emit",
     "train": "Train",
+    "classify": "Classify",
     "repeat": "Repeat",
 }
 

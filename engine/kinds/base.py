@@ -189,6 +189,12 @@ class Kind:
         """The input columns that the outcome of a row depends on; None for all of them."""
         return None
 
+    def ready(self, context: Context, fetch: bool) -> None:
+        """Before anything is paid for: whether all is there that the node will need from outside.
+
+        `fetch` says whether what is missing may be fetched. Raises `KindError`.
+        """
+
 
 class Repeated(Exception):
     """The same stretch twice: its rows cannot be told from the marks."""

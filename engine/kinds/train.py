@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.kinds.base import Context, KindError, Made, Row, TableKind
-from engine.kinds.train_data import Preparation
+from engine.kinds.train_data import Preparation, started_from
 from engine.kinds.train_settings import WANTED, TrainSettings, form_of
 from engine.language.kind import Problem, Shape
 from engine.language.program import Node, Program
@@ -77,31 +77,42 @@ class Train(TableKind):
         """Besides the settings: what is in the folder that it starts from, and the trainer's versions."""
         from engine.models.folders import of_file
         from engine.training.faults import NotTrained
-        from engine.training.job import SCRIPTS
+        from engine.training.job import COMMON, SCRIPTS
+        from engine.training.recipes import SCRIPT
         from engine.training.running import interpreter, versions
 
         settings = cast(TrainSettings, node.settings)
         found = super().static(node)
         for name in ("python", "path", "device", "micro_batch", "checkpoint"):
             found["settings"].pop(name)
-        found["script"] = of_file(SCRIPTS / "train.py")
-        found["start"] = None if node.waits else _digest(settings.start, node)
+        found["script"] = [of_file(SCRIPTS / name) for name in (SCRIPT[settings.method], COMMON)]
+        found["start"] = None if node.waits else digest_of(settings.start, node)
         try:
             found["versions"] = dict(versions(interpreter(settings.python)))
         except NotTrained:
             found["versions"] = {}
         return found
 
-    def foretell(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> None:
-        """What the training would come to, and whether there is a trainer at all."""
+    def ready(self, context: Context, fetch: bool) -> None:
+        """Whether there is a trainer, and a model to start from."""
         from engine.training.faults import NotTrained
         from engine.training.running import equipped, interpreter
 
-        python = interpreter(cast(TrainSettings, context.node.settings).python)
+        settings = cast(TrainSettings, context.node.settings)
         try:
-            for line in Preparation(context, inputs).report.lines():
+            equipped(interpreter(settings.python))
+            if settings.start not in context.node.waits:
+                started_from(context, fetch)
+        except NotTrained as error:
+            raise KindError(error.message, error.help) from error
+
+    def foretell(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> None:
+        """What the training would come to."""
+        from engine.training.faults import NotTrained
+
+        try:
+            for line in prepared(context, inputs).report.lines():
                 context.say(line)
-            equipped(python)
         except NotTrained as error:
             context.say(f"{error.message}; {error.help}" if error.help else error.message)
 
@@ -124,9 +135,9 @@ class Train(TableKind):
         name = context.node.name
         python = running.interpreter(settings.python)
         versions = running.equipped(python)
-        prepared = Preparation(context, inputs, fetch=True)
-        job = prepared.job(python, versions)
-        for line in prepared.report.lines():
+        ready = prepared(context, inputs, fetch=True)
+        job = ready.job(python, versions)
+        for line in ready.report.lines():
             context.say(line)
         done = job.done()
         if done is None:
@@ -134,23 +145,23 @@ class Train(TableKind):
             running.train(
                 job,
                 python,
-                lambda rows: context.measured(job.key, rows, prepared.report.steps),
+                lambda rows: context.measured(job.key, rows, ready.report.steps),
                 context.heed,
                 secrets_of(context.program),
             )
             done = job.done()
         if done is None:
             raise KindError(f"`{name}`: the trainer left no model in {job.folder}", f"see {job.log}")
-        counts = {one.name: len(one.rows) for one in prepared.inputs}
-        (job.model / "README.md").write_text(card(job, done, counts, prepared.report.warnings), "utf-8")
+        counts = {one.name: len(one.rows) for one in ready.inputs}
+        (job.model / "README.md").write_text(card(job, done, counts, ready.report.warnings), "utf-8")
         _point(job)
         own = {
             "folder": _shown(job.model, context.root),
             "method": settings.method,
-            "rows": prepared.report.rows,
+            "rows": ready.report.rows,
             "steps": done["steps"],
             "loss": done["loss"],
-            "tokens": prepared.report.seen,
+            "tokens": ready.report.seen,
             "seconds": done["seconds"],
             "job": job.key,
             "data": fingerprint(job.asked["data"]).hex(),
@@ -164,13 +175,25 @@ class Train(TableKind):
             context.wrote(context.root / row.columns["folder"], row.columns["rows"])
 
 
+def prepared(
+    context: Context, inputs: Sequence[Callable[[], Iterable[Row]]], fetch: bool = False
+) -> Preparation:
+    """What the method makes of the inputs. Raises `NotTrained`."""
+    if cast(TrainSettings, context.node.settings).method == "classifier":
+        from engine.kinds.train_classes import ClassPreparation
+
+        return ClassPreparation(context, inputs, fetch)
+    return Preparation(context, inputs, fetch)
+
+
 def secrets_of(program: Program) -> list[str]:
     """Variables that hold keys, which are none of a trainer's business."""
     named = [model.secret for model in program.models.values() if model.secret]
     return [*named, "ATK_API_KEY", "OPENAI_API_KEY"]
 
 
-def _digest(start: str, node: Node) -> str:
+def digest_of(start: str, node: Node) -> str:
+    """What tells the model of a folder, or of a name at the hub, from another."""
     from engine.models.folders import digest
     from engine.training.faults import NotTrained
     from engine.training.folders import find

@@ -32,6 +32,8 @@ class Read:
     texts: list[str] = field(default_factory=list)
     held_out_texts: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)  # of a classifier: the class of each example
+    held_out_labels: list[str] = field(default_factory=list)
 
 
 class Preparation:
@@ -40,17 +42,17 @@ class Preparation:
     def __init__(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]], fetch: bool = False):
         from engine.training import order
         from engine.training.faults import NotTrained
-        from engine.training.report import report
         from engine.training.tokenizer import Tokenizer
 
         self.context = context
         self.settings = settings = cast(TrainSettings, context.node.settings)
         self.start = started_from(context, fetch)
-        self.tokenizer = Tokenizer.load(self.start, _template(context, settings.template))
+        self.tokenizer = Tokenizer.load(self.start, self.template())
         self.recipe = recipe_of(settings)
         self.inputs = [
             self.read(name, rows()) for name, rows in zip(context.node.inputs, inputs, strict=True)
         ]
+        self.made_whole()
         self.examples = [one for each in self.inputs for one in each.examples]
         if not any(one.examples for one in self.inputs if one.name not in self.shares()):
             reasons = [reason for one in self.inputs for reason in one.refused]
@@ -62,7 +64,27 @@ class Preparation:
             parts[one.name] = order.Part(range(at, at + len(one.examples)), self.shares().get(one.name))
             at += len(one.examples)
         self.order, self.packed = self.ordered(parts)
-        self.report: Report = report(
+        self.report: Report = self.reported()
+
+    def template(self) -> str | None:
+        """The chat template in place of the model's own."""
+        return _template(self.context, self.settings.template)
+
+    def made_whole(self) -> None:
+        """What can be done only once all inputs are read."""
+
+    @property
+    def script(self) -> str:
+        """The name of the script that does it."""
+        from engine.training.recipes import SCRIPT
+
+        return SCRIPT[self.settings.method]
+
+    def reported(self) -> Report:
+        """What can be said of it before it begins."""
+        from engine.training.report import report
+
+        return report(
             self.tokenizer,
             self.recipe,
             sum(len(one.rows) for one in self.inputs),
@@ -145,20 +167,26 @@ class Preparation:
 
     def job(self, python: str, versions: Mapping[str, str]) -> Job:
         """The job folder, made or found."""
-        from engine.models import folders
         from engine.training.job import Draft
 
-        name, settings = self.context.node.name, self.settings
-        home = self.context.out / (settings.path or f"out/models/{name}")
+        name = self.context.node.name
+        home = self.context.out / (self.settings.path or f"out/models/{name}")
         home.mkdir(parents=True, exist_ok=True)
         draft = Draft(home)
         self.write(draft)
+        draft.text("report.md", self.report.text(name))
+        return draft.finish({**self.asked(), "python": python, "versions": dict(versions)}, self.script)
+
+    def asked(self) -> dict[str, Any]:
+        """What the trainer is told, JSON-able."""
+        from engine.models import folders
+
         held_out = any(one.held_out for one in self.inputs)
         stop = self.tokenizer.stop()
         stops = {one for one in (stop[1] if stop else None, self.tokenizer.end) if one is not None}
-        asked = {
-            "node": name,
-            "method": settings.method,
+        return {
+            "node": self.context.node.name,
+            "method": self.settings.method,
             "start": str(self.start),
             "start_digest": folders.digest(self.start),
             "epochs": self.recipe.epochs,
@@ -168,14 +196,15 @@ class Preparation:
             "merge": self.recipe.merge,
             "dtype": self.recipe.dtype,
             "device": self.recipe.device,
-            "trainer": self.recipe.trainer(self.report.steps, held_out, settings.options or {}),
-            "python": python,
-            "versions": dict(versions),
+            "trainer": self.recipe.trainer(self.report.steps, held_out, self.settings.options or {}),
         }
-        draft.text("report.md", self.report.text(name))
-        return draft.finish(asked, "train.py")
 
     def write(self, draft: Draft) -> None:
+        """What the job's data folder holds."""
+        self.write_examples(draft)
+        draft.text("data/chat_template.jinja", self.tokenizer.chat.source)
+
+    def write_examples(self, draft: Draft) -> None:
         for one in self.inputs:
             draft.rows(f"{one.name.replace('.', '_')}.jsonl", one.rows)
         draft.examples("tokens.parquet", self.examples)
@@ -183,7 +212,6 @@ class Preparation:
         held_out = [one for each in self.inputs for one in each.held_out]
         if held_out:
             draft.examples("held_out.parquet", held_out)
-        draft.text("data/chat_template.jinja", self.tokenizer.chat.source)
 
 
 def started_from(context: Context, fetch: bool) -> Path:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 WANTED = {
     "sft": "a table needs a column `text`, `messages` (as the kind `chat` makes them) or `segments`",
     "dpo": "a table needs columns `prompt`, `chosen` and `rejected`, each a text or messages",
+    "classifier": "a table needs a column `text` and one that has its class: `label`, or what `label` names",
 }
 PAIR = ("prompt", "chosen", "rejected")
+LABEL = "label"
 HELD_OUT = ("test", "validation", "valid", "val", "dev", "eval", "held_out")
 
 
@@ -34,9 +36,10 @@ class LoraSettings(Settings):
 class TrainSettings(Settings):
     """Settings of `train`."""
 
-    method: Literal["cpt", "sft", "dpo"] = Field(
+    method: Literal["cpt", "sft", "dpo", "classifier"] = Field(
         description="`cpt` goes on with pretraining, on texts; `sft` teaches answers, on conversations; "
-        "`dpo` which of two answers is better, on columns `prompt`, `chosen` and `rejected`."
+        "`dpo` which of two answers is better, on columns `prompt`, `chosen` and `rejected`; "
+        "`classifier` tells classes of texts, on columns `text` and `label`."
     )
     start: Annotated[str, Role.START] = Field(
         description="The model that is trained: a folder, a name at the hub, or an earlier `train` node."
@@ -46,13 +49,18 @@ class TrainSettings(Settings):
         description="For inputs that are not seen whole in each epoch: the share of its tokens that is drawn "
         "of them, others each time. For replay, and for answers among texts.",
     )
+    label: Annotated[str | None, Role.COLUMN] = Field(
+        None, description="For `classifier`: the column that has the class of a text; `label` if absent."
+    )
     loss: Literal["assistant", "all", "marked"] | None = Field(
         None,
         description="What is learnt of a conversation: the assistant's turns, all, or what `train` marks; "
         "`marked` for `sft` where messages are, else `assistant`; `all` for `cpt`.",
     )
     epochs: int | None = Field(
-        None, gt=0, description="How often all is seen; 5 for `cpt`, 3 for `sft`, 1 for `dpo`."
+        None,
+        gt=0,
+        description="How often all is seen; 5 for `cpt`, 3 for `sft` and `classifier`, 1 for `dpo`.",
     )
     steps: int | None = Field(
         None,
@@ -63,12 +71,13 @@ class TrainSettings(Settings):
     micro_batch: int | None = Field(
         None,
         gt=0,
-        description="Sequences at once in memory; 2 if absent.",
+        description="Sequences at once in memory; 2 if absent, 16 for `classifier`.",
     )
     learning_rate: float | None = Field(
         None,
         gt=0,
-        description="2e-5 for `cpt`, 1e-5 for `sft`, 1e-6 for `dpo`; with `lora` 1e-4, for `dpo` 1e-5.",
+        description="2e-5 for `cpt` and `classifier`, 1e-5 for `sft`, 1e-6 for `dpo`; "
+        "with `lora` 1e-4, for `dpo` 1e-5.",
     )
     schedule: str | None = Field(
         None, description='How it changes: `"cosine"` if absent, `"constant"`, `"linear"`.'
@@ -79,8 +88,8 @@ class TrainSettings(Settings):
     length: int | None = Field(
         None,
         gt=1,
-        description="Tokens of a sequence, at most; 4096 if absent. Texts are cut into pieces, "
-        "conversations cut off.",
+        description="Tokens of a sequence, at most; 4096 if absent, 512 for `classifier`. Texts are cut into "
+        "pieces, conversations and texts of a classifier cut off.",
     )
     packing: bool | None = Field(
         None,
@@ -115,7 +124,9 @@ class TrainSettings(Settings):
         None, description="Where job folders are made; `out/models/NAME` if absent."
     )
     options: dict[str, Any] | None = Field(
-        None, description="Arguments of TRL's `SFTConfig` or `DPOConfig`, as they are."
+        None,
+        description="Arguments of TRL's `SFTConfig` or `DPOConfig` (for `classifier`, of "
+        "`TrainingArguments`), as they are.",
     )
 
 
@@ -127,6 +138,9 @@ def form_of(settings: TrainSettings, columns: Mapping[str, str]) -> str | None:
     """
     if settings.method == "dpo":
         return "pair" if all(_said(columns.get(name, "")) for name in PAIR) else None
+    if settings.method == "classifier":
+        told = columns.get(settings.label or LABEL) in ("VARCHAR", "BOOLEAN")
+        return "text" if told and columns.get("text") == "VARCHAR" else None
     talks = {"role", "content"} <= {*(record_fields(columns.get("messages", "")) or ())}
     if {"text", "train"} <= {*(record_fields(columns.get("segments", "")) or ())} and not (
         talks and loss_of(settings, columns) != "marked"

@@ -26,7 +26,7 @@ from engine.language.instances import Instance
 from engine.language.link import Linked, Links, ordered
 from engine.language.model_table import ModelTable
 from engine.language.params import Params
-from engine.language.program import Program
+from engine.language.program import Node, Program
 from engine.language.shaping import Shaping, Tools
 from engine.language.trial import called
 from engine.language.waiting import with_waits
@@ -113,7 +113,7 @@ class Checking(Reporting):
         self.file, self.expansion, self.top, self.linked = file, expansion, top, linked
         specs = models.specs()
         shaping.nodes = with_waits(shaping.nodes, specs, self.report)
-        wanted = self.wanted(linked)
+        wanted = self.wanted(linked, shaping.nodes)
         program = self.program = Program(
             name=path.stem,
             path=path,
@@ -274,7 +274,7 @@ class Checking(Reporting):
                 message = f"nothing of `{alias}` is used"
                 self.report(Diagnostic("ATK190", message, span, "leave the `use` out", severity="warning"))
 
-    def wanted(self, linked: Mapping[str, Linked]) -> set[str]:
+    def wanted(self, linked: Mapping[str, Linked], nodes: Mapping[str, Node]) -> set[str]:
         """The file's own nodes and what they are made from; not the graphs that nothing calls."""
 
         def own(entry: Linked) -> bool:
@@ -286,7 +286,9 @@ class Checking(Reporting):
         waiting = [name for name, entry in linked.items() if own(entry)]
         found = set(waiting)
         while waiting:
-            for source in linked[waiting.pop()].sources:
+            name = waiting.pop()
+            waits = nodes[name].waits if name in nodes else ()
+            for source in (*linked[name].sources, *waits):
                 if source not in found and source in linked:
                     found.add(source)
                     waiting.append(source)

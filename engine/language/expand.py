@@ -448,7 +448,7 @@ class Expansion(Reporting):
 
     def ends(self, node: ast.NodeDeclaration) -> bool:
         spec = self.kinds.get(node.kind.dotted)
-        return spec is not None and top_level_only(spec)
+        return spec is not None and (spec.name == "train" or top_level_only(spec))
 
 
 _FILES = ("csv", "json", "jsonl", "parquet", "txt", "md")

@@ -259,13 +259,17 @@ ATK171 `->` missing or out of place
 
       prompt worthy from passages { … }    # prompt worthy from passages -> Verdict
 ATK172 not inside a graph
-  `emit` and `train` write outside of the store and stand at the top level. Let the graph return
-  its table.
+  `emit` writes outside of the store and stands at the top level. Let the graph return its table.
 ATK175 nothing to train on
   `train` takes tables with a column `text`, `messages` or `segments`. Of several inputs one at least is
   seen whole; the others may have a `share` of what is seen in an epoch.
 
       train knows from corpus, generic { method = "cpt", start = "base", share = { generic: 0.1 } }
+ATK176 a model of the other sort
+  What `method = "classifier"` trains tells classes and is used by `classify`. What the other methods
+  train writes: a model asks it, or a further `train` starts from it.
+
+      classify told from passages { using = student }
 ATK180 a variable that is not set
   A model that is asked reads an environment variable that is empty or missing. Set it, give
   `env` a default, or ask another model: `-m large=default`.

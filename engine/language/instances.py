@@ -81,5 +81,13 @@ class Flat:
 
 
 def top_level_only(kind: KindSpec) -> bool:
-    """Kinds that write outside the store: `emit`, `train`."""
-    return kind.name == "train" or Role.OUTPUT_PATH in roles(kind.settings).values()
+    """Kinds that write files where the author says: `emit`. A training has a folder of its own."""
+    return kind.name != "train" and Role.OUTPUT_PATH in roles(kind.settings).values()
+
+
+def method_of(declaration: ast.NodeDeclaration) -> str | None:
+    """The method of a `train` node, as it is written."""
+    for setting in declaration.block.settings:
+        if setting.name.text == "method" and isinstance(setting.value, ast.String):
+            return setting.value.value
+    return None

@@ -16,13 +16,21 @@ from engine.language.diagnostics import Diagnostic, Span, Wrong, suggestion, wro
 from engine.language.expand import Expansion
 from engine.language.expressions import Expressions, Scope
 from engine.language.formatting import on_one_line
-from engine.language.instances import Flat, Instance
+from engine.language.instances import Flat, Instance, method_of
 from engine.language.kind import Role
 from engine.language.models import outside
 from engine.language.program import Clause
 from engine.language.template_source import TemplateProblem, read_text
 from engine.language.templates import Template, prompts_in
 from engine.language.templates import load as load_template
+
+CLASSIFIER = "classifier"
+
+
+def _no_use(name: str, classifies: bool) -> str:
+    return (
+        f"`{name}` only tells classes" if classifies else f"`{name}` is trained to write, not to tell classes"
+    )
 
 
 class Models(Protocol):
@@ -210,6 +218,9 @@ class Meanings:
         if self.expansion.flat[found].kind.name != "train":
             help = f'if a folder is meant, write "{name}"'
             raise wrong("ATK103", f"`{name}` is no `train` node", written.span, help)
+        classifies = method_of(self.expansion.flat[found].declaration) == CLASSIFIER
+        if classifies is not (self.around.flat.kind.name == "classify"):
+            raise wrong("ATK176", _no_use(name, classifies), written.span)
         self.waits.append(found)
         return found
 

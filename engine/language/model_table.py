@@ -12,7 +12,7 @@ from engine.language.diagnostics import Diagnostic, Reporting, Span, Wrong, sugg
 from engine.language.expressions import Expressions, Known, Scope
 from engine.language.files import GraphFile, line_one
 from engine.language.given import Given, option
-from engine.language.instances import Instance
+from engine.language.instances import Instance, method_of
 from engine.language.models import Drafted, Trained, default, draft, spec
 from engine.language.params import Params
 from engine.language.program import ModelSpec
@@ -169,6 +169,9 @@ class ModelTable(Reporting):
                 )
                 message = f"no `train` node named `{start}`"
                 made.pending.append(Diagnostic("ATK103", message, made.spans["start"], help))
+            elif method_of(node) == "classifier":
+                message = f"`{start}` only tells classes"
+                made.pending.append(Diagnostic("ATK176", message, made.spans["start"]))
         return made
 
     def spec(self, key: str, tell: bool) -> ModelSpec | None:

@@ -18,6 +18,7 @@ from engine.kinds.limit import Limit
 from engine.language.program import Node, Program
 from engine.runtime.calls import Calls, Stopping
 from engine.runtime.choice import chosen_to_run, hold, read_by
+from engine.runtime.context import NodeContext
 from engine.runtime.events import (
     Called,
     Changed,
@@ -218,6 +219,20 @@ class Engine:
             if station.node.after is not None or station.awaited:
                 station.stable = False
 
+    async def make_ready(self) -> None:
+        """What will be missing late in the run is told before anything is paid for."""
+        for name, station in self.stations.items():
+            if station.stable or name in self.read or type(station.kind).ready is Kind.ready:
+                continue
+            try:
+                await asyncio.to_thread(station.kind.ready, NodeContext(station), not self.dry)
+            except KindError as error:
+                if self.dry:
+                    self.note(Note(name, f"{error.message}; {error.help}" if error.help else error.message))
+                    continue
+                self.error(f"`{name}`: {error.message}", error.help)
+                self.stop(f"`{name}` could not be done; nothing was asked")
+
     def open_model(self, name: str) -> Any:
         from engine.models import open_model
 
@@ -255,6 +270,7 @@ class Engine:
             for notice in self.store.notices:
                 self.note(Note(None, notice))
             await self.look()
+            await self.make_ready()
             with self.signals():
                 await self.stations_at_work()
             summary = await self.summarize(started)
@@ -458,6 +474,8 @@ class Engine:
         self.tell(Changed(progress))
 
     def note(self, note: Note) -> None:
+        if note in self.notes:
+            return
         self.notes.append(note)
         self.tell(note)
 

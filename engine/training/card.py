@@ -10,6 +10,7 @@ from engine.training.job import Job
 METHODS = {
     "cpt": "continued pretraining on texts",
     "sft": "fine-tuning on conversations",
+    "classifier": "classification of texts",
     "dpo": "preference optimization on pairs of answers",
 }
 

@@ -2,6 +2,7 @@
 
 job.json             what is asked; hashes of the data; versions
 train.py             the trainer's script, to be read and to be run by hand
+following.py         what the scripts of all methods have in common
 requirements.lock    the versions that it runs with
 report.md            what was known before it began
 data/                examples as rows that one can read, as tokens, and in their order
@@ -23,6 +24,7 @@ from engine.training.encoding import Example, split
 from engine.training.faults import NotTrained
 
 SCRIPTS = Path(__file__).with_name("scripts")
+COMMON = "following.py"
 UNKEYED = ("start", "python", "node")  # where things lie is no part of what comes of them
 
 
@@ -113,15 +115,16 @@ class Draft:
     def finish(self, asked: Mapping[str, Any], script: str) -> Job:
         """The job in its place; one that was there with the same key stays, with all that it has done."""
         data = {path.name: folders.of_file(path) for path in sorted((self.folder / "data").iterdir())}
-        source = (SCRIPTS / script).read_text("utf-8")
+        source, common = ((SCRIPTS / name).read_text("utf-8") for name in (script, COMMON))
         asked = {**asked, "data": data, "script": script}
         keyed = {name: value for name, value in asked.items() if name not in UNKEYED}
-        key = fingerprint(keyed, source).hex()[:12]
+        key = fingerprint(keyed, source, common).hex()[:12]
         folder = self.home / key
         if (folder / "job.json").is_file():
             shutil.rmtree(self.folder)
             return Job(folder, key, asked)
         self.text("train.py", source)
+        self.text(COMMON, common)
         self.text(
             "requirements.lock", "".join(f"{n}=={v}\n" for n, v in asked["versions"].items() if n != "python")
         )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from engine.training.encoding import Loss
 
-Method = Literal["cpt", "sft", "dpo"]
+Method = Literal["cpt", "sft", "dpo", "classifier"]
 
 FEW_STEPS = 300
 """Steps of the optimizer below which facts hardly stick, and below which nothing is packed."""
@@ -44,7 +44,7 @@ class Recipe:
         return asdict(self)
 
     def trainer(self, steps: int, held_out: bool, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments of TRL's `SFTConfig` or `DPOConfig`; `options` over them, as they are."""
+        """Arguments of the trainer's configuration; `options` over them, as they are."""
         an_epoch = max(math.ceil(steps / max(self.epochs, 1)), 1)
         return {
             "learning_rate": self.learning_rate,
@@ -54,7 +54,7 @@ class Recipe:
             "per_device_eval_batch_size": self.micro_batch,
             "gradient_accumulation_steps": self.batch // self.micro_batch,
             "weight_decay": self.weight_decay,
-            "neftune_noise_alpha": self.neftune or None,
+            **({"neftune_noise_alpha": self.neftune or None} if self.method != "classifier" else {}),
             "seed": self.seed,
             "data_seed": self.seed,
             "logging_steps": max(1, min(10, steps // 50)),
@@ -73,12 +73,21 @@ CPT = Recipe(
 )  # fmt: skip
 SFT = replace(CPT, method="sft", epochs=3, learning_rate=1e-5, packing=False, loss="assistant", neftune=5.0)
 DPO = replace(SFT, method="dpo", epochs=1, learning_rate=1e-6, length=2_048, neftune=0.0)
-RECIPES: Mapping[str, Recipe] = {"cpt": CPT, "sft": SFT, "dpo": DPO}
-LORA_RATE: Mapping[str, float] = {"cpt": 1e-4, "sft": 1e-4, "dpo": 1e-5}
+CLASSIFIER = replace(SFT, method="classifier", learning_rate=2e-5, length=512, micro_batch=16, neftune=0.0)
+RECIPES: Mapping[str, Recipe] = {"cpt": CPT, "sft": SFT, "dpo": DPO, "classifier": CLASSIFIER}
+SCRIPT: Mapping[str, str] = {
+    "cpt": "train.py",
+    "sft": "train.py",
+    "dpo": "train.py",
+    "classifier": "classify.py",
+}
+"""The script that does it, beside this file in `scripts/`."""
+LORA_RATE: Mapping[str, float] = {"cpt": 1e-4, "sft": 1e-4, "dpo": 1e-5, "classifier": 1e-4}
 LORA: Mapping[str, Mapping[str, Any]] = {
     "cpt": {"r": 256, "lora_alpha": 32, "target_modules": "all-linear"},
     "sft": {"r": 64, "lora_alpha": 32, "target_modules": "all-linear"},
     "dpo": {"r": 32, "lora_alpha": 32, "target_modules": "all-linear"},
+    "classifier": {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"},
 }
 
 

@@ -32,9 +32,12 @@ class Report:
     learnt: list[str] = field(default_factory=list)  # of some rows, what is learnt
     stop: str | None = None
     warnings: list[str] = field(default_factory=list)
+    first: str | None = None  # the line that counts, where it is another than of texts
 
     def lines(self) -> list[str]:
         """A few lines for a plan and a run."""
+        if self.first is not None:
+            return [self.first, *self.warnings]
         about = "packed, " if self.packed else ""
         first = (
             f"{self.steps:,} steps on {self.sequences:,} sequences ({about}{self.seen:,} tokens in all "
@@ -45,7 +48,8 @@ class Report:
     def text(self, name: str) -> str:
         """The whole of it, as Markdown."""
         parts = [f"# {name}\n", "\n".join(f"- {line}" for line in self.lines()) + "\n"]
-        parts.append(f"The mark that ends a turn: {self.stop or 'none'}\n")
+        if self.first is None:
+            parts.append(f"The mark that ends a turn: {self.stop or 'none'}\n")
         parts.append("What is learnt of some rows, decoded from their tokens (⟦…⟧ is only read):\n")
         parts += [f"```text\n{text}\n```\n" for text in self.learnt]
         if self.refused:

@@ -218,8 +218,29 @@ class Repeat(Kind):
     either = True
 
 
+class TrainSettings(Settings):
+    method: str
+    start: Annotated[str, Role.START]
+
+
+class Train(Kind):
+    name = "train"
+    settings = TrainSettings
+    keeps = False
+
+
+class ClassifySettings(Settings):
+    using: Annotated[str, Role.START]
+
+
+class Classify(Kind):
+    name = "classify"
+    settings = ClassifySettings
+
+
 def registry() -> dict[str, KindSpec]:
     kinds: list[KindSpec] = [
         Source(), Prompt(), Sql(), Python(), Gather(), Chat(), Dedupe(), Mix(), Emit(), Repeat(),
+        Train(), Classify(),
     ]  # fmt: skip
     return {kind.name: kind for kind in kinds}
