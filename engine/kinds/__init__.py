@@ -26,6 +26,8 @@ CLASSES = {
     "train": "Train",
     "classify": "Classify",
     "repeat": "Repeat",
+    "replies": "Replies",
+    "rewarded": "Rewarded",
 }
 
 

@@ -82,6 +82,23 @@ class Outcome:
     asked: int = 0  # replies asked for, against the budget of `retries`
 
 
+class Judging(Protocol):
+    """The graphs that `reward` names, asked batch by batch."""
+
+    @property
+    def identity(self) -> str:
+        """A hash of all that decides what is rewarded."""
+        ...
+
+    def rewards(self, rows: Sequence[Row]) -> list[tuple[dict[str, float | None], str | None]]:
+        """By row of replies: its rewards by name, and why one that it should have is missing. Blocking."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
 class Context(Protocol):
     """What a kind may ask of the engine while it works on one node."""
 
@@ -126,6 +143,10 @@ class Context(Protocol):
         """The row of a `train` node that this one waits for (`Node.waits`); None if there is none yet."""
         ...
 
+    def judge(self) -> Judging:
+        """Who rewards the replies of this `train` node while it is trained. To be closed."""
+        ...
+
     def measured(self, job: str, rows: Sequence[Mapping[str, Any]], steps: int) -> None:
         """Keep what the training of a job has measured at some of its steps: rows of the table `metrics`."""
         ...
@@ -152,6 +173,7 @@ class Kind:
     result: ClassVar[Literal["required", "optional", "forbidden"]] = "forbidden"
     keeps: ClassVar[bool] = True
     either: ClassVar[bool] = False  # its rows are those of one of its inputs: what `rounds` end in
+    unwritten: ClassVar[bool] = False  # no graph names it: it comes of `rounds` or of `reward`
     flow: ClassVar[Flow] = "row"
     version: ClassVar[int] = 1  # raised when the same settings begin to give other rows
 
@@ -295,6 +317,10 @@ class TableKind(Kind):
 
     def finish(self, context: Context) -> None:
         """What is done once the table is whole and meets its expectations. Runs in a thread."""
+
+    def foreseen(self, node: Node) -> int | None:
+        """Rows that the table will have, where the settings alone say so; for a plan."""
+        return None
 
     def foretell(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> None:
         """In a plan, of a kind that is not pure: say what can be known before. Runs in a thread."""

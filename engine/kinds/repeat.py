@@ -27,6 +27,7 @@ class Repeat(TableKind):
     settings = RepeatSettings
     inputs = (1, None)
     either: ClassVar[bool] = True
+    unwritten: ClassVar[bool] = True
 
     def work(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> Iterable[Made]:
         """The rows of the last round, each with the columns that differ from round to round."""

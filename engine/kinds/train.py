@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +20,9 @@ from engine.language.program import Node, Program
 
 if TYPE_CHECKING:
     from engine.training.job import Job
+    from engine.training.rewarding import Judge
 
+ONLY_GRPO = ("reward", "route", "replies", "reply_length")
 OWN = {
     "folder": "VARCHAR",
     "method": "VARCHAR",
@@ -59,6 +61,7 @@ class Train(TableKind):
                     None,
                     WANTED.get(settings.method, WANTED["sft"]),
                 )
+        fit_rewards(settings, shape)
         share = settings.share or {}
         if any(value <= 0 for value in share.values()):
             raise Problem(
@@ -83,7 +86,7 @@ class Train(TableKind):
 
         settings = cast(TrainSettings, node.settings)
         found = super().static(node)
-        for name in ("python", "path", "device", "micro_batch", "checkpoint"):
+        for name in ("python", "path", "device", "micro_batch", "checkpoint", "failures"):
             found["settings"].pop(name)
         found["script"] = [of_file(SCRIPTS / name) for name in (SCRIPT[settings.method], COMMON)]
         found["start"] = None if node.waits else digest_of(settings.start, node)
@@ -142,13 +145,15 @@ class Train(TableKind):
         done = job.done()
         if done is None:
             job.sound()
-            running.train(
-                job,
-                python,
-                lambda rows: context.measured(job.key, rows, ready.report.steps),
-                context.heed,
-                secrets_of(context.program),
-            )
+            with rewarded(ready) as judge:
+                running.train(
+                    job,
+                    python,
+                    lambda rows: context.measured(job.key, rows, ready.report.steps),
+                    context.heed,
+                    secrets_of(context.program),
+                    judge,
+                )
             done = job.done()
         if done is None:
             raise KindError(f"`{name}`: the trainer left no model in {job.folder}", f"see {job.log}")
@@ -175,15 +180,60 @@ class Train(TableKind):
             context.wrote(context.root / row.columns["folder"], row.columns["rows"])
 
 
+def fit_rewards(settings: TrainSettings, shape: Shape) -> None:
+    """Whether there are rewards where the method needs them, and only there. Raises `Problem`."""
+    from engine.training.recipes import RECIPES
+
+    if settings.method != "grpo":
+        named = next((name for name in ONLY_GRPO if getattr(settings, name) is not None), None)
+        if named is not None:
+            raise Problem("ATK177", f"`{named}` goes with the method `grpo`", named)
+        return
+    if settings.reward is None:
+        help = "a graph that takes the replies and gives a number `reward`: `reward = kindness`"
+        raise Problem("ATK177", f"`{shape.name}` has no reward", "method", help)
+    if len(shape.names) != 1:
+        help = "put them together in a `sql` or a `mix` before"
+        raise Problem("ATK170", "`grpo` takes one table", None, help)
+    if settings.epochs is not None:
+        raise Problem("ATK175", "`grpo` is counted in `steps`", "epochs", "300 if absent")
+    batch = settings.batch or RECIPES["grpo"].batch
+    replies = settings.replies or RECIPES["grpo"].replies
+    if batch % replies:
+        message = f"a step of {batch} replies is no whole number of prompts with {replies} replies each"
+        raise Problem("ATK175", message, "batch" if settings.batch else "replies", f"batch = {8 * replies}")
+
+
 def prepared(
     context: Context, inputs: Sequence[Callable[[], Iterable[Row]]], fetch: bool = False
 ) -> Preparation:
     """What the method makes of the inputs. Raises `NotTrained`."""
-    if cast(TrainSettings, context.node.settings).method == "classifier":
+    method = cast(TrainSettings, context.node.settings).method
+    if method == "classifier":
         from engine.kinds.train_classes import ClassPreparation
 
         return ClassPreparation(context, inputs, fetch)
+    if method == "grpo":
+        from engine.kinds.train_rewards import RewardPreparation
+
+        return RewardPreparation(context, inputs, fetch)
     return Preparation(context, inputs, fetch)
+
+
+@contextlib.contextmanager
+def rewarded(ready: Preparation) -> Iterator[tuple[Judge, float] | None]:
+    """Who judges replies, tried beforehand; None where nothing is rewarded. Raises `NotTrained`."""
+    from engine.kinds.train_rewards import RewardPreparation
+
+    if not isinstance(ready, RewardPreparation):
+        yield None
+        return
+    try:
+        for line in ready.tried():
+            ready.context.say(line)
+        yield ready.judge, ready.settings.failures
+    finally:
+        ready.judging.close()
 
 
 def secrets_of(program: Program) -> list[str]:

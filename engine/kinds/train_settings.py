@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 WANTED = {
     "sft": "a table needs a column `text`, `messages` (as the kind `chat` makes them) or `segments`",
     "dpo": "a table needs columns `prompt`, `chosen` and `rejected`, each a text or messages",
+    "grpo": "a table needs a column `prompt` or `messages`, a text or messages that end with the user's",
     "classifier": "a table needs a column `text` and one that has its class: `label`, or what `label` names",
 }
 PAIR = ("prompt", "chosen", "rejected")
 LABEL = "label"
+ASKED = ("prompt", "messages")
 HELD_OUT = ("test", "validation", "valid", "val", "dev", "eval", "held_out")
 
 
@@ -36,9 +38,10 @@ class LoraSettings(Settings):
 class TrainSettings(Settings):
     """Settings of `train`."""
 
-    method: Literal["cpt", "sft", "dpo", "classifier"] = Field(
+    method: Literal["cpt", "sft", "dpo", "grpo", "classifier"] = Field(
         description="`cpt` goes on with pretraining, on texts; `sft` teaches answers, on conversations; "
         "`dpo` which of two answers is better, on columns `prompt`, `chosen` and `rejected`; "
+        "`grpo` reinforces what graphs reward, on columns `prompt` or `messages`; "
         "`classifier` tells classes of texts, on columns `text` and `label`."
     )
     start: Annotated[str, Role.START] = Field(
@@ -51,6 +54,29 @@ class TrainSettings(Settings):
     )
     label: Annotated[str | None, Role.COLUMN] = Field(
         None, description="For `classifier`: the column that has the class of a text; `label` if absent."
+    )
+    reward: Annotated[dict[str, float] | None, Role.REWARD] = Field(
+        None,
+        description="For `grpo`: the graph that judges a reply, or several with weights: "
+        "`{ kind: 0.7, brief: 0.3 }`. It takes the replies as its table and gives a number `reward`.",
+    )
+    route: Annotated[str | None, Role.COLUMN] = Field(
+        None,
+        description="For `grpo`: the column that says, by name, which rewards a row has; all if absent.",
+    )
+    replies: int | None = Field(
+        None,
+        gt=1,
+        description="For `grpo`: replies to one prompt, which are held against each other; 8 if absent.",
+    )
+    reply_length: int | None = Field(
+        None, gt=0, description="For `grpo`: tokens of a reply, at most; 512 if absent."
+    )
+    failures: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="For `grpo`: the share of recent replies without a reward above which it stops.",
     )
     loss: Literal["assistant", "all", "marked"] | None = Field(
         None,
@@ -136,6 +162,8 @@ def form_of(settings: TrainSettings, columns: Mapping[str, str]) -> str | None:
     Segments say most exactly what is learnt; where all of a conversation is, or a whole side of it,
     they have nothing to say.
     """
+    if settings.method == "grpo":
+        return next((name for name in ASKED if _said(columns.get(name, ""))), None)
     if settings.method == "dpo":
         return "pair" if all(_said(columns.get(name, "")) for name in PAIR) else None
     if settings.method == "classifier":
@@ -172,7 +200,7 @@ def recipe_of(settings: TrainSettings) -> Recipe:
 
     names = (
         "epochs steps batch micro_batch learning_rate schedule warmup length packing neftune weight_decay "
-        "seed checkpoint merge device dtype"
+        "seed checkpoint merge device dtype replies reply_length"
     ).split()
     lora = settings.lora
     given = None

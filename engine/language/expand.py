@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 
+from engine.language import rewards
 from engine.language import tree as ast
 from engine.language.diagnostics import Diagnostic, Reporting, Span, Wrong, suggestion, wrong
 from engine.language.expressions import MISSING, Expressions, Known, Scope
@@ -62,11 +63,11 @@ class Expansion(Reporting):
         if graph is not None and graph_file is not None:
             self.call(home, name, declaration, graph_file, graph)
             return
-        if kind not in self.kinds or (self.kinds[kind].either and not home.repeated):
+        if kind not in self.kinds or (self.kinds[kind].unwritten and not (home.repeated or home.beside)):
             if kind in self.kinds:
-                help = "a graph is repeated where it is called: `name rows from … { rounds = 5, until … }`"
+                help = "it comes of `rounds` at the call of a graph, or of `reward` at a `train`"
                 raise wrong("ATK101", f"`{kind}` is not written as a kind", declaration.kind.span, help)
-            kinds = [one for one, spec in self.kinds.items() if not spec.either]
+            kinds = [one for one, spec in self.kinds.items() if not spec.unwritten]
             known = {*kinds, *home.file.graphs, *(
                 f"{alias}.{one}" for alias, other in home.file.imports.items() for one in other.graphs
             )}  # fmt: skip
@@ -79,6 +80,29 @@ class Expansion(Reporting):
         self.flat[full] = Flat(full, declaration, home, spec, list(self.handed_on(home, name)))
         if home.graph and name == home.returned and not home.repeated:
             self.aliases[home.prefix + name] = full
+        if kind == "train" and rewards.setting(declaration) is not None:
+            self.rewarded(home, name, declaration)
+
+    def rewarded(self, home: Instance, name: str, declaration: ast.NodeDeclaration) -> None:
+        """The graphs that judge a model in training, beneath its node. Raises `Wrong`."""
+        found: list[tuple[rewards.Named, list[ast.Setting]]] = []
+        written = rewards.setting(declaration)
+        assert written is not None
+        for one in rewards.named(written.value):
+            file, graph = self.graph(home.file, one.path.dotted)
+            if file is None or graph is None:
+                known = {*home.file.graphs, *(
+                    f"{alias}.{graph}" for alias, other in home.file.imports.items() for graph in other.graphs
+                )}  # fmt: skip
+                help = suggestion(one.path.dotted, known)
+                raise wrong("ATK177", f"no graph named `{one.path.dotted}`", one.path.span, help)
+            found.append((one, rewards.fitting(self.loader, file, graph, one, home.known)))
+        nodes = rewards.written_out(declaration, found, home.file.source.text)
+        full = home.full(name)
+        child = Instance(full, f"{full}.", home.file, home.known, nodes, home, declaration, beside=True)
+        child.after = home.waits
+        home.calls[name] = child
+        self.instance(child)
 
     def room(self, declaration: ast.NodeDeclaration) -> None:
         """Graphs that call graphs can double at each step: somewhere it ends. Raises `Wrong`."""
@@ -370,6 +394,8 @@ class Expansion(Reporting):
     def table(self, home: Instance, dotted: str, span: Span) -> str:
         """The flat name of the table that a name means in a scope. Raises `Wrong`."""
         first, _, rest = dotted.partition(".")
+        if home.beside and home.parent and first not in home.nodes and first not in home.broken:
+            return self.table(home.parent, dotted, span)
         if not rest and first in home.slots:
             return self.slot(home, first)
         if first in home.nodes or first in home.broken:
@@ -420,7 +446,7 @@ class Expansion(Reporting):
                 else None
             )
         child = home.calls.get(first)
-        if child is not None:
+        if child is not None and not child.beside:
             if child.returned is None or child.returned not in child.nodes:
                 raise Wrong
             return self.below(child, child.returned)

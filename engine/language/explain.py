@@ -270,6 +270,11 @@ ATK176 a model of the other sort
   train writes: a model asks it, or a further `train` starts from it.
 
       classify told from passages { using = student }
+ATK177 a reward that is none
+  `method = "grpo"` needs a reward: a graph that takes one table, the replies, and gives a number named
+  `reward` for each. Its other slots are set by params of the same name. Several have weights.
+
+      train actor from prompts { method = "grpo", start = "base", reward = { kind: 0.7, brief: 0.3 } }
 ATK180 a variable that is not set
   A model that is asked reads an environment variable that is empty or missing. Set it, give
   `env` a default, or ask another model: `-m large=default`.

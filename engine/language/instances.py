@@ -42,6 +42,7 @@ class Instance:
     repeated: bool = False  # stands for a call with `rounds`; its nodes are the rounds
     ends: dict[str, str] = field(default_factory=dict)  # round -> the table of the round before, if `until`
     after: str | None = None
+    beside: bool = False  # its nodes belong to a node of their parent, and see what that one sees
 
     @property
     def waits(self) -> str | None:

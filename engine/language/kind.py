@@ -38,6 +38,7 @@ class Role(Enum):
     INPUT_PATH = "a path that is read, looked for beside where the command runs, then beside the graph"
     OUTPUT_PATH = "a path that is written, beneath where the command runs or `--out`"
     START = "a model's folder, its name at the hub, or a `train` node, which is then waited for"
+    REWARD = "a graph that judges replies, or an object of such graphs with weights"
     ROW = "an expression over a row; kept as a clause in `Node.expressions`"
     WHEN = "a constant; where it is false the node lets its rows pass untouched"
 
@@ -55,6 +56,8 @@ class Shape:
     query: Mapping[str, str] | None  # columns that the bound query gives, for Role.QUERY
     ancestors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Columns of the first input and of each of its ancestors, nearest first -> DuckDB type."""
+    lineage: Sequence[Sequence[str]] = ()
+    """Of each input: the tables whose ids travel with its rows."""
     kinds: Mapping[str, str] = field(default_factory=dict)
     """The kind of each table in `ancestors`."""
     folder: Path | None = None  # of the file that the node is written in, for Role.FUNCTION
@@ -78,7 +81,8 @@ class KindSpec(Protocol):
     inputs: ClassVar[tuple[int, int | None]]  # fewest and most tables after `from`
     result: ClassVar[Literal["required", "optional", "forbidden"]]
     keeps: ClassVar[bool]  # its rows keep their input's columns and add to them
-    either: ClassVar[bool]  # its rows are those of one of its inputs; comes of `rounds`, is not written
+    either: ClassVar[bool]  # its rows are those of one of its inputs
+    unwritten: ClassVar[bool]  # no graph names it: it comes of `rounds` or of `reward`
 
     def own(self, shape: Shape) -> Mapping[str, str]:
         """The columns that the kind adds, with their DuckDB types. Raises `Problem`."""

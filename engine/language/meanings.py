@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from engine.language import rewards
 from engine.language import tree as ast
 from engine.language.diagnostics import Diagnostic, Span, Wrong, suggestion, wrong
 from engine.language.expand import Expansion
@@ -100,6 +101,8 @@ class Meanings:
                 return self.prompt(setting.value)
             case Role.START:
                 return self.start(setting.value)
+            case Role.REWARD:
+                return self.rewards(setting.value)
             case Role.TEMPLATES:
                 return self.prompt_pool(setting.value)
             case Role.QUERY:
@@ -222,6 +225,20 @@ class Meanings:
         if classifies is not (self.around.flat.kind.name == "classify"):
             raise wrong("ATK176", _no_use(name, classifies), written.span)
         self.waits.append(found)
+        return found
+
+    def rewards(self, written: ast.Expression) -> Any:
+        """Weights by the names of the graphs; wrong names are told where they are written out."""
+        home, name = self.around.flat.home, self.around.flat.declaration.name.text
+        if name not in home.calls:
+            raise Wrong
+        found: dict[str, Any] = {}
+        for one in rewards.named(written):
+            weight = 1.0 if one.weight is None else self.constant(one.weight)
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or weight <= 0:
+                span = one.weight.span if one.weight else written.span
+                raise wrong("ATK177", f"the weight of `{one.local}` must be a number above 0", span)
+            found[one.local] = float(weight)
         return found
 
     def prompt(self, written: ast.Expression) -> Any:

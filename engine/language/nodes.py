@@ -365,6 +365,7 @@ class NodeCheck(Reporting):
             sections=sections,
             query=query,
             ancestors={name: table.types for name, table in above.items() if table},
+            lineage=[table.ancestors if table else () for table in self.inputs],
             kinds={name: table.kind for name, table in above.items() if table},
             folder=self.home.file.folder,
         )

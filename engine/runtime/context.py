@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.kinds.base import Row
+from engine.kinds.base import Judging, Row
 from engine.language.program import Node, Program
 
 if TYPE_CHECKING:
@@ -54,6 +54,12 @@ class NodeContext:
     def trained(self, name: str) -> Mapping[str, Any] | None:
         """The row of a `train` node that this one waits for; None in a plan that would yet train it."""
         return self.engine.trained(name)
+
+    def judge(self) -> Judging:
+        """Who rewards the replies of this `train` node."""
+        from engine.runtime.judging import Judge
+
+        return Judge(self.engine, self.node, self.engine.loop)
 
     def measured(self, job: str, rows: Sequence[Mapping[str, Any]], steps: int) -> None:
         """Keep what a training has measured, in the table `metrics`; the run's progress is in steps."""

@@ -105,6 +105,8 @@ class Engine:
         self.errors: list[tuple[str, str | None]] = []
         self.crashes: list[str] = []
 
+    loop: asyncio.AbstractEventLoop  # of the run, for what works in a thread
+
     # -- setting up --------------------------------------------------------------------------------
 
     def describe(self) -> None:
@@ -253,6 +255,7 @@ class Engine:
     async def run(self) -> Summary:
         """Everything, to the end, to a stop or to an error; the summary says which."""
         started = time.monotonic()
+        self.loop = asyncio.get_running_loop()
         self.describe()
         params = {name: param.value for name, param in self.program.params.items()}
         self.run_number = self.store.begin(self.program.name, params, self.options.command)

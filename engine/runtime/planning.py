@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from engine.kinds.base import TableKind
 from engine.kinds.limit import LimitSettings
 from engine.kinds.prompt import is_many, row_record
 from engine.language.types import Many, Optional, Record, Type
@@ -123,6 +124,9 @@ class Guesses:
             last = [one for one in station.upstream if one.result != "passed"][-1]
             end = self.at_end(last)
             coming = max(self.coming[last.node.name], end - stand)
+        elif station.estimated and (known := foreseen(station)) is not None:
+            coming = max(known - stand, 0.0)
+            end = float(known)
         elif station.estimated:
             end = self.in_proportion(station) if stand else self.going_in(station)
             if isinstance(station.node.settings, LimitSettings):
@@ -277,6 +281,12 @@ class Guesses:
             if station.state is not None and not station.state.complete
             else "its input changed"
         )
+
+
+def foreseen(station: Station) -> int | None:
+    """Rows that a table will have, where the settings of its node say so."""
+    kind = station.kind
+    return kind.foreseen(station.node) if isinstance(kind, TableKind) else None
 
 
 def new(station: Station, gone: Mapping[str, bytes]) -> str:

@@ -64,6 +64,10 @@ def _parts(
                 located(spec, [Path.cwd(), program.path.parent], None).start or ""
             )
         add(f"model {name}", identity, identity | {"base_url": _without_login(identity["base_url"])})
+    if getattr(node.settings, "reward", None):
+        from engine.runtime.judging import identity_of_judges
+
+        add("reward", identity_of_judges(program, node.name))
     for name in node.waits:
         made = trained(name) if trained is not None else None
         add("trained model", [parts.get("trained model"), made["weights"] if made else None])

@@ -11,6 +11,7 @@ METHODS = {
     "cpt": "continued pretraining on texts",
     "sft": "fine-tuning on conversations",
     "classifier": "classification of texts",
+    "grpo": "reinforcement by rewards that graphs give",
     "dpo": "preference optimization on pairs of answers",
 }
 

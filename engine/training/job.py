@@ -101,6 +101,18 @@ class Draft:
             }
         self._lists(name, columns)
 
+    def prompts(self, name: str, prompts: Sequence[str], examples: Sequence[Example]) -> None:
+        """Prompts as text and tokens; `place` is the number of each."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = {
+            "prompt": pa.array(prompts, pa.string()),
+            "input_ids": pa.array([one.tokens for one in examples], pa.list_(pa.int32())),
+            "place": pa.array(range(len(prompts)), pa.int64()),
+        }
+        pq.write_table(pa.table(columns), self.folder / "data" / name, compression="zstd")
+
     def order(self, sequences: Sequence[Sequence[int]]) -> None:
         """Which examples make up each sequence, in the order of the training."""
         self._lists("order.parquet", {"rows": list(sequences)})

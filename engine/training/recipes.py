@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from engine.training.encoding import Loss
 
-Method = Literal["cpt", "sft", "dpo", "classifier"]
+Method = Literal["cpt", "sft", "dpo", "grpo", "classifier"]
 
 FEW_STEPS = 300
 """Steps of the optimizer below which facts hardly stick, and below which nothing is packed."""
@@ -38,6 +38,8 @@ class Recipe:
     merge: bool = False
     dtype: str = "auto"
     device: str = "auto"
+    replies: int = 1  # of `grpo`: replies to one prompt, which are held against each other
+    reply_length: int = 0  # tokens of such a reply, at most
 
     def plain(self) -> dict[str, Any]:
         """JSON-able."""
@@ -54,7 +56,7 @@ class Recipe:
             "per_device_eval_batch_size": self.micro_batch,
             "gradient_accumulation_steps": self.batch // self.micro_batch,
             "weight_decay": self.weight_decay,
-            **({"neftune_noise_alpha": self.neftune or None} if self.method != "classifier" else {}),
+            **({"neftune_noise_alpha": self.neftune or None} if self.method in ("cpt", "sft", "dpo") else {}),
             "seed": self.seed,
             "data_seed": self.seed,
             "logging_steps": max(1, min(10, steps // 50)),
@@ -63,7 +65,19 @@ class Recipe:
             "save_total_limit": 2,
             "eval_strategy": "steps" if held_out else "no",
             **({"eval_steps": an_epoch} if held_out else {}),
+            **self.of_replies(steps),
             **options,
+        }
+
+    def of_replies(self, steps: int) -> dict[str, Any]:
+        """What a training with rewards has besides."""
+        if self.method != "grpo":
+            return {}
+        return {
+            "max_steps": steps,
+            "num_generations": self.replies,
+            "max_completion_length": self.reply_length,
+            "shuffle_dataset": False,
         }
 
 
@@ -74,19 +88,25 @@ CPT = Recipe(
 SFT = replace(CPT, method="sft", epochs=3, learning_rate=1e-5, packing=False, loss="assistant", neftune=5.0)
 DPO = replace(SFT, method="dpo", epochs=1, learning_rate=1e-6, length=2_048, neftune=0.0)
 CLASSIFIER = replace(SFT, method="classifier", learning_rate=2e-5, length=512, micro_batch=16, neftune=0.0)
-RECIPES: Mapping[str, Recipe] = {"cpt": CPT, "sft": SFT, "dpo": DPO, "classifier": CLASSIFIER}
+GRPO = replace(
+    DPO, method="grpo", schedule="constant", warmup=0.03, batch=64, micro_batch=8, steps=300, checkpoint=50,
+    replies=8, reply_length=512,
+)  # fmt: skip
+RECIPES: Mapping[str, Recipe] = {"cpt": CPT, "sft": SFT, "dpo": DPO, "grpo": GRPO, "classifier": CLASSIFIER}
 SCRIPT: Mapping[str, str] = {
     "cpt": "train.py",
     "sft": "train.py",
     "dpo": "train.py",
+    "grpo": "reward.py",
     "classifier": "classify.py",
 }
 """The script that does it, beside this file in `scripts/`."""
-LORA_RATE: Mapping[str, float] = {"cpt": 1e-4, "sft": 1e-4, "dpo": 1e-5, "classifier": 1e-4}
+LORA_RATE: Mapping[str, float] = {"cpt": 1e-4, "sft": 1e-4, "dpo": 1e-5, "grpo": 1e-5, "classifier": 1e-4}
 LORA: Mapping[str, Mapping[str, Any]] = {
     "cpt": {"r": 256, "lora_alpha": 32, "target_modules": "all-linear"},
     "sft": {"r": 64, "lora_alpha": 32, "target_modules": "all-linear"},
     "dpo": {"r": 32, "lora_alpha": 32, "target_modules": "all-linear"},
+    "grpo": {"r": 64, "lora_alpha": 64, "target_modules": "all-linear"},
     "classifier": {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"},
 }
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from engine.training.faults import NotTrained
 from engine.training.job import Job
+from engine.training.rewarding import PIPES, Judge, Rewarding
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "pyarrow")
 INTERPRETER = "ATK_TRAINER_PYTHON"
@@ -83,32 +84,43 @@ def train(
     measured: Callable[[Sequence[Mapping[str, Any]]], None],
     heed: Callable[[], None],
     secrets: Sequence[str] = (),
+    judge: tuple[Judge, float] | None = None,
 ) -> None:
     """Run the job's script to its end; `measured` gets what it measures as it does, `heed` may raise.
 
-    `secrets` are variables that the trainer does not get to see. Raises `NotTrained`.
+    `secrets` are variables that the trainer does not get to see. `judge` rewards replies, and comes with
+    the share of them that may go without. Raises `NotTrained`.
     """
-    with _place(heed), job.log.open("ab") as log:
+    rewarding = Rewarding(job, *judge) if judge else None
+    with _place(heed), job.log.open("ab") as log, rewarding or contextlib.nullcontext():
+        pipes = rewarding.theirs if rewarding else ()
         process = subprocess.Popen(
             [python, "train.py"],
             cwd=job.folder,
             stdin=subprocess.PIPE,  # held open: the trainer ends when it closes, however we end
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment(job, secrets),
+            env=environment(job, secrets) | ({PIPES: ",".join(map(str, pipes))} if pipes else {}),
+            pass_fds=pipes,
             start_new_session=True,  # Ctrl-C is for us; we tell the trainer
         )
         try:
             with process:
                 metrics = Metrics(job)
+                if rewarding:
+                    rewarding.started()
                 while process.poll() is None:
                     heed()
+                    if rewarding:
+                        rewarding.check()
                     measured(metrics.new())
                     time.sleep(LOOK)
                 measured(metrics.new())
         except BaseException:
             stop(process)
             raise
+    if rewarding:
+        rewarding.check()
     if process.returncode or not (job.folder / "done.json").is_file():
         raise fault(job, process.returncode)
 

@@ -26,6 +26,7 @@ class Kind:
     result: ClassVar[Literal["required", "optional", "forbidden"]] = "forbidden"
     keeps: ClassVar[bool] = True
     either: ClassVar[bool] = False
+    unwritten: ClassVar[bool] = False
 
     def own(self, shape: Shape) -> Mapping[str, str]:
         return {}
@@ -216,6 +217,7 @@ class Repeat(Kind):
     settings = RepeatSettings
     inputs = (1, None)
     either = True
+    unwritten = True
 
 
 class TrainSettings(Settings):
