@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from engine.data import extraction
+from engine.language.types import Field, Record, Scalar
 from tests.test_readers import source
 
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
@@ -260,3 +262,17 @@ def test_the_bullets_of_a_symbol_font_are_bullets(
     text = read(tmp_path)["a.docx"].own["text"]
     assert "• First" in text
     assert "▪ Second" in text
+
+
+def test_a_type_may_name_the_hash_of_the_files(tmp_path: Path, inputs: Path) -> None:
+    """It is that of the bytes: of what was extracted from too, and before line ends and marks are mended."""
+    docx(inputs / "bees.docx", paragraph("Bees fly."))
+    (inputs / "marked.md").write_bytes(b"\xef\xbb\xbf# Bees\r\n\r\nThey fly.\r\n")
+    (inputs / "torn.pdf").write_bytes(b"%PDF-1.4 rubbish")
+    text = Scalar("str")
+    hashed = Record((Field("path", text), Field("text", text), Field("sha256", text)))
+    found = {one.own["path"]: one for one in source(tmp_path, type_=hashed).read()}
+    for name in ("bees.docx", "marked.md"):
+        assert found[name].own["sha256"] == hashlib.sha256((inputs / name).read_bytes()).hexdigest()
+    assert found["torn.pdf"].fate == "failed"
+    assert "sha256" not in read(tmp_path)["marked.md"].own

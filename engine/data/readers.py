@@ -7,6 +7,7 @@ mean, and which type they must have, is not known here.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,8 +34,23 @@ class Unreadable(Exception):
     """A whole file that cannot be read from here on; the message says why."""
 
 
-def document(file: File) -> Item:
-    """A document as `path`, `title` and `text`. Lines end in a line feed, a byte order mark is gone."""
+def document(file: File, hashed: bool = False) -> Item:
+    """A document as `path`, `title` and `text`. Lines end in a line feed, a byte order mark is gone.
+
+    `hashed` adds `sha256`, in hexadecimal, of the file's bytes.
+    """
+    item = _document(file)
+    if not hashed or item.values is None:
+        return item
+    try:
+        with file.path.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        return Item(None, failure=f"cannot be read: {error.strerror or error}")
+    return Item(item.values | {"sha256": digest})
+
+
+def _document(file: File) -> Item:
     if file.format in EXTRACTED.values():
         try:
             text, named = text_of(file)

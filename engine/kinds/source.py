@@ -34,6 +34,7 @@ from engine.language.types import (
 if TYPE_CHECKING:
     from engine.data import readers
 
+DOCUMENT = ("path", "title", "text", "sha256")  # what a document has
 SURE = 100  # rows without a column before it is said to be missing altogether
 
 
@@ -180,16 +181,16 @@ class _Reading:
     # -- documents -----------------------------------------------------------------------------
 
     def document(self, file: files.File) -> Made:
-        missing = [name for name in self.needed if name not in ("path", "title", "text")]
+        missing = [name for name in self.needed if name not in DOCUMENT]
         if missing:
             raise KindError(
-                f"`{self.node}`: {file.name} is a document, which has path, title and text; "
+                f"`{self.node}`: {file.name} is a document, which has path, title, text and sha256; "
                 f"the type also wants `{missing[0]}`",
                 "leave it out of the type, make it optional, or read rows (jsonl, csv, parquet)",
             )
         from engine.data import readers
 
-        item = readers.document(file)
+        item = readers.document(file, hashed="sha256" in self.fields)
         if item.values is None:
             own = {"path": file.name} if "path" in self.fields else {}
             return Made(own, "failed", f"{file.name}: {item.failure}", identity=file.name)
