@@ -27,7 +27,10 @@ from engine.store.reader import open_reader  # noqa: E402
 
 CHARACTERS = 100_000
 NEEDS = {"factual": {"domain": "Army training"}, "complete": {"least": "1"}}
-GRAPHS = ("factual", "variations", "rag", "corrections", "style", "roleplay", "poem", "thoughts", "complete")
+GRAPHS = (
+    *("factual", "variations", "rag", "corrections", "style", "roleplay", "poem", "quickstart"),
+    *("rounds", "thoughts", "complete"),
+)
 
 
 def measured(graph: str) -> tuple[str, ...]:
@@ -37,7 +40,7 @@ def measured(graph: str) -> tuple[str, ...]:
         manual = (HOUSE / "tests/data/manuals/fm-7-0-training.txt").read_text(encoding="utf-8")
         (root / "manual.txt").write_text(manual[:CHARACTERS], encoding="utf-8")
         values = NEEDS.get(graph, {}) | ({} if graph == "thoughts" else {"inputs": "manual.txt"})
-        if graph in ("poem", "roleplay"):
+        if graph in ("poem", "roleplay", "rounds"):
             values |= {"limit": "1000"}
         for name in ("ATK_BASE_URL", "ATK_MODEL", "ATK_API_KEY", "OPENAI_API_KEY"):
             os.environ.pop(name, None)  # nobody's endpoint is asked, and paid, for this

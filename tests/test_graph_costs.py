@@ -8,11 +8,12 @@ from benchmarks.graph_costs import measured
 from tests.endpoint import endpoint
 
 
-def test_a_users_endpoint_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("graph", ["thoughts", "rounds"])
+def test_a_users_endpoint_is_not_asked(graph: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with endpoint() as asked:
         monkeypatch.setenv("ATK_BASE_URL", asked.base_url)
         monkeypatch.setenv("ATK_MODEL", "m")
-        name, calls, *_ = measured("thoughts")
+        name, calls, *_ = measured(graph)
         assert asked.stats()["calls"] == 0
-    assert name == "`thoughts`"
+    assert name == f"`{graph}`"
     assert int(calls.replace(",", "")) > 0
