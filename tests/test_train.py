@@ -132,6 +132,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Training:
     return made
 
 
+@pytest.mark.parametrize(("ended", "warned"), [(8, False), (3, True)])
+def test_the_card_tells_whether_the_model_stops(project: Training, ended: int, warned: bool) -> None:
+    trainer = project.root / "trainer"
+    stops = f'"seconds": 1.0, "stops": {{"ended": {ended}, "tried": 8}}'
+    trainer.write_text(trainer.read_text().replace('"seconds": 1.0', stops))
+    project.run()
+    (card,) = {one.resolve() for one in project.root.rglob("model/README.md")}
+    assert f"| replies that end | {ended} of 8 tried |" in card.read_text()
+    assert ("| warning |" in card.read_text()) is warned
+
+
 # -- what is remembered ------------------------------------------------------------------------------
 
 
@@ -437,6 +448,10 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(
     assert losses[-1] < losses[0]
     ((expert, *rest),) = project.rows("SELECT folder, method, rows FROM expert")
     assert rest == ["sft", 24]
+    told = json.loads((project.root / expert).parent.joinpath("done.json").read_text())["stops"]
+    assert told["tried"] == 8
+    assert 0 <= told["ended"] <= 8
+    assert f"| {told['ended']} of 8 tried |" in (project.root / expert / "README.md").read_text()
     asks_an_adapter(project.root / expert)
     assert project.rows("SELECT method, rows FROM prefers") == [("dpo", 12)]
     assert weights(project.root / "out/models/prefers/latest/model")  # merged, and whole

@@ -30,6 +30,12 @@ def card(job: Job, done: Mapping[str, Any], inputs: Mapping[str, int], warnings:
         ("job", f"`{job.key}`"),
         ("with", ", ".join(f"{name} {version}" for name, version in asked["versions"].items())),
     ]
+    stops = done.get("stops")
+    if stops:
+        rows.insert(-2, ("replies that end", f"{stops['ended']} of {stops['tried']} tried"))
+        if stops["ended"] < stops["tried"]:
+            rest = "it does not always stop: train for more steps, or on whole replies"
+            rows.insert(-2, ("warning", rest))
     parts = ["---\nlibrary_name: transformers\ntags: [atk]\n---\n", f"# {asked['node']}\n"]
     parts.append("| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows) + "\n")
     parts.append("Trained on\n")

@@ -60,12 +60,50 @@ def last_checkpoint():
     return str(last) if last else None
 
 
-def done(trainer, result):
+@torch.no_grad()
+def stopping(model, examples, tries=8, room=32):
+    """Of a few prompts that were trained on, how many replies end by a mark: `{"ended", "tried"}`.
+
+    A reply may be `room` tokens longer than the longest that was trained on those prompts. None where
+    nothing is answered: no prompts, or no mark to end by.
+    """
+    prompts, longest = [], 0
+    for one in examples:
+        begin = next((at for at, label in enumerate(one["labels"]) if label != -100), 0)
+        if begin:
+            prompts.append(one["input_ids"][:begin])
+            reply = (label == -100 for label in one["labels"][begin:])
+            longest = max(
+                longest, next((at for at, out in enumerate(reply) if out), len(one["labels"]) - begin)
+            )
+        if len(prompts) == tries:
+            break
+    if not prompts or not JOB["stop"]:
+        return None
+    model.eval()
+    model.config.use_cache = True
+    ended = 0
+    for prompt in prompts:
+        ids = torch.tensor([prompt], device=model.device)
+        made = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=longest + room,
+            eos_token_id=JOB["stop"],
+            pad_token_id=JOB["stop"][0],
+        )
+        ended += int(made[0, -1]) in JOB["stop"]
+    return {"ended": ended, "tried": len(prompts)}
+
+
+def done(trainer, result, stops=None):
     """The last thing that is written: from then on the job is not begun again."""
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     told = {
         "steps": result.global_step,
         "loss": losses[-1] if losses else None,
         "seconds": time.time() - STARTED,
+        "stops": stops,
     }
     (HERE / "done.json").write_text(json.dumps(told))

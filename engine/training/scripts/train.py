@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
-from following import DTYPE, GPU, HERE, JOB, Metrics, done, last_checkpoint, read, settings
+from following import DTYPE, GPU, HERE, JOB, Metrics, done, last_checkpoint, read, settings, stopping
 from peft import LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
@@ -78,4 +78,10 @@ if JOB["lora"] and JOB["merge"]:
 trained.save_pretrained(HERE / "model")
 tokenizer.save_pretrained(HERE / "model")
 model.generation_config.save_pretrained(HERE / "model")  # an adapter's too: it knows where to stop
-done(trainer, result)
+stops = None
+if JOB["method"] == "sft":
+    try:
+        stops = stopping(trained, examples)
+    except RuntimeError as error:  # a card without room to generate: the model is there all the same
+        print(f"whether replies end was not tried: {error}")
+done(trainer, result, stops)
