@@ -27,7 +27,7 @@ FOLDERS = sorted(path for path in PROMPTS.iterdir() if path.is_dir())
 VALUES = {"factual": {"domain": "Army training", "inputs": str(GRAPHS / "documents")}}
 """Params without a default; a graph that has one says here what it needs."""
 
-TRAINING = {"classifier"}
+TRAINING = {"classifier", "grpo"}
 """Graphs that train a model on their way: run in tests of their own."""
 
 GIVES_AWAY = re.compile(

@@ -32,6 +32,7 @@ ROLES = {
     Role.INPUT_PATH: "`path`",
     Role.OUTPUT_PATH: "`path`",
     Role.START: "model",
+    Role.REWARD: "graph",
     Role.ROW: "expression",
     Role.WHEN: "`bool`",
 }

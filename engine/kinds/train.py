@@ -191,7 +191,7 @@ def fit_rewards(settings: TrainSettings, shape: Shape) -> None:
         return
     if settings.reward is None:
         help = "a graph that takes the replies and gives a number `reward`: `reward = kindness`"
-        raise Problem("ATK177", f"`{shape.name}` has no reward", "method", help)
+        raise Problem("ATK177", f"`{shape.name}` has no reward", "reward", help)
     if len(shape.names) != 1:
         help = "put them together in a `sql` or a `mix` before"
         raise Problem("ATK170", "`grpo` takes one table", None, help)

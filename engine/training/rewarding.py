@@ -135,7 +135,7 @@ class Rewarding:
             most = max(set(missing), key=missing.count)
             raise NotTrained(
                 f"{len(missing)} of the last {len(self.recent)} replies got no reward: {most}",
-                "mend the judge and run the same command: it goes on from the last checkpoint",
+                "the same command goes on from the last checkpoint; with another judge it begins anew",
             )
 
 

@@ -104,8 +104,8 @@ def train(
             pass_fds=pipes,
             start_new_session=True,  # Ctrl-C is for us; we tell the trainer
         )
-        try:
-            with process:
+        with process:
+            try:
                 metrics = Metrics(job)
                 if rewarding:
                     rewarding.started()
@@ -116,9 +116,9 @@ def train(
                     measured(metrics.new())
                     time.sleep(LOOK)
                 measured(metrics.new())
-        except BaseException:
-            stop(process)
-            raise
+            except BaseException:
+                stop(process)
+                raise
     if rewarding:
         rewarding.check()
     if process.returncode or not (job.folder / "done.json").is_file():

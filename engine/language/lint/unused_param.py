@@ -30,9 +30,11 @@ beside it. A command that sets it with `-p` has to be changed by hand.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from engine.language import rewards
 from engine.language import tree as ast
+from engine.language.diagnostics import Wrong
 from engine.language.lint.linted import Linted, named, words
 from engine.language.lint.rule import Finding, Fix
 
@@ -49,6 +51,8 @@ def check(graph: Linted) -> Iterator[Finding]:
     profiles: set[str] = set()
     for statement in statements:
         match statement:
+            case ast.NodeDeclaration() if (written := rewards.setting(statement)) is not None:
+                used |= handed_to(written.value, statements, graph)
             case ast.ModelDeclaration() | ast.TestDeclaration():
                 used |= words(statement.block)
             case ast.Use(block=ast.Block() as block):
@@ -62,3 +66,19 @@ def check(graph: Linted) -> Iterator[Finding]:
         if isinstance(statement, ast.ParamDeclaration) and (name := statement.name).text not in used:
             fix = None if name.text in profiles else Fix("param", name.span)
             yield Finding(f"nothing uses the param `{name.text}`", name.span, "take it out", fix=fix)
+
+
+def handed_to(written: ast.Expression, statements: Iterable[ast.Statement], graph: Linted) -> set[str]:
+    """Params that set the slots of the graphs which a reward names; of imported ones it may be any."""
+    local = {one.name.text: one for one in statements if isinstance(one, ast.GraphDeclaration)}
+    found: set[str] = set()
+    try:
+        names = [one.path.dotted for one in rewards.named(written)]
+    except Wrong:
+        return found
+    for name in names:
+        if name in local:
+            found |= {slot.name.text for slot in local[name].slots}
+        else:
+            found |= {one.name.text for one in statements if isinstance(one, ast.ParamDeclaration)}
+    return found
