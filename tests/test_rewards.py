@@ -6,6 +6,7 @@ Most of it is seen with a trainer that only pretends: it sends replies and write
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from typing import Any
 import pytest
 
 from engine.training.rewarding import Asked, Judged, record, recorded
-from tests.test_train import Training, weights
+from tests.test_train import ROOT, Training, weights
 from tests.tiny import tiny_model, tiny_tokenizer
 
 GRAPH = """
@@ -327,11 +328,12 @@ def test_a_prompt_alone_makes_a_model_do_more_of_what_it_describes(
     process = subprocess.Popen(
         [sys.executable, "-m", "engine.commands", "exec", "own.atk", *pairs],
         cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=dict(os.environ) | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     until = time.monotonic() + 300
     while not [*project.root.glob("out/models/actor/*/checkpoints/checkpoint-20")]:
         assert time.monotonic() < until
-        assert process.poll() is None
+        assert process.poll() is None, process.communicate()[0].decode()
         time.sleep(0.1)
     process.kill()
     process.communicate()
