@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.graph_costs import measured
+from benchmarks.graph_costs import GRAPHS, HOUSE, measured
 from tests.endpoint import endpoint
 
 
@@ -17,3 +17,10 @@ def test_a_users_endpoint_is_not_asked(graph: str, monkeypatch: pytest.MonkeyPat
         assert asked.stats()["calls"] == 0
     assert name == f"`{graph}`"
     assert int(calls.replace(",", "")) > 0
+
+
+def test_the_manuals_table_has_a_line_for_each_graph_that_is_measured() -> None:
+    page = (HOUSE / "docs/graphs.md").read_text(encoding="utf-8")
+    lines = page.partition("| graph | calls |")[2].partition("\n\n")[0].splitlines()
+    told = [line.split("`")[1] for line in lines if line.startswith("| `")]
+    assert told == list(GRAPHS)
