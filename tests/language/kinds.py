@@ -223,6 +223,7 @@ class Repeat(Kind):
 class TrainSettings(Settings):
     method: str
     start: Annotated[str, Role.START]
+    reward: Annotated[dict[str, float] | None, Role.REWARD] = None
 
 
 class Train(Kind):
