@@ -171,6 +171,10 @@ def test_judges_reward_what_is_replied_and_their_tables_are_those_of_the_graph(p
     ]
     parts = project.rows("SELECT rewards FROM actor.rewarded WHERE reply = 'ab'")
     assert parts == [([{"name": "liking", "reward": 0.5}, {"name": "brief", "reward": 1.0}],)]
+    lineage = (
+        "SELECT count(actor_liking_marked_id), count(actor_brief_id), count(questions_id) FROM actor.rewarded"
+    )
+    assert project.rows(lineage) == [(8, 8, 8)]  # `atk why` leads from a reward to the judge and the question
     assert sorted(project.rows("SELECT reply FROM best")) == [("aaaa",), ("aaaa",), ("aab",), ("ab",)]
 
 

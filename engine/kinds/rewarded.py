@@ -55,10 +55,11 @@ class Rewarded(TableKind):
         """Every reply; one that a judge owes a reward has none, rather than a part of one."""
         settings = cast(RewardedSettings, context.node.settings)
         tables = context.node.inputs[1:]
-        judged = {
-            table: means(rows(), replies_above(context, table))
-            for table, rows in zip(tables, inputs[1:], strict=True)
-        }
+        judged: dict[str, dict[bytes, float]] = {}
+        judges: dict[bytes, dict[str, bytes]] = {}  # by reply: the rows that judged it, for its lineage
+        for table, rows in zip(tables, inputs[1:], strict=True):
+            replies = replies_above(context, table)
+            judged[table] = means(noted(rows(), table, replies, judges), replies)
         for row in inputs[0]():
             wanted = [
                 table
@@ -69,7 +70,8 @@ class Rewarded(TableKind):
             whole = bool(found) and None not in found.values()
             total = sum(settings.weights[name] * (value or 0.0) for name, value in found.items())
             parts = [{"name": local(name), "reward": value} for name, value in found.items()]
-            yield Made({"reward": total if whole else None, "rewards": parts}, parent=row)
+            parent = Row(row.id, row.rev, row.columns, {**judges.get(row.id, {}), **row.ids})
+            yield Made({"reward": total if whole else None, "rewards": parts}, parent=parent)
 
 
 def replies_above(context: Context, table: str) -> str:
@@ -77,6 +79,17 @@ def replies_above(context: Context, table: str) -> str:
     prefix, _, name = table.rpartition(".")
     own = f"{prefix}.for_{name}"
     return own if own in context.program.nodes else f"{prefix}.replies"
+
+
+def noted(
+    rows: Iterable[Row], table: str, replies: str, judges: dict[bytes, dict[str, bytes]]
+) -> Iterable[Row]:
+    """The rows of a judge as they pass; the first of each reply becomes one of its ancestors."""
+    for row in rows:
+        found = judges.setdefault(row.ids[replies], {})
+        if table not in found:
+            found |= {**row.ids, table: row.id}
+        yield row
 
 
 def means(rows: Iterable[Row], replies: str) -> dict[bytes, float]:
