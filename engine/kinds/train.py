@@ -131,7 +131,7 @@ class Train(TableKind):
     def made(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> Made:
         from engine.models import folders
         from engine.store.keys import fingerprint
-        from engine.training import running
+        from engine.training import modelfile, running
         from engine.training.card import card
 
         settings = cast(TrainSettings, context.node.settings)
@@ -159,6 +159,7 @@ class Train(TableKind):
             raise KindError(f"`{name}`: the trainer left no model in {job.folder}", f"see {job.log}")
         counts = {one.name: len(one.rows) for one in ready.inputs}
         (job.model / "README.md").write_text(card(job, done, counts, ready.report.warnings), "utf-8")
+        modelfile.leave(job, ready.tokenizer)
         _point(job)
         own = {
             "folder": _shown(job.model, context.root),
