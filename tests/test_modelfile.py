@@ -34,14 +34,18 @@ def test_its_template_writes_what_the_chat_template_writes() -> None:
     "source",
     [
         # A system text that comes up unasked.
-        "{% if messages[0].role != 'system' %}S{% endif %}"
-        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}",
+        (
+            "{% if messages[0].role != 'system' %}S{% endif %}"
+            "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+        ),
         # Texts that are changed, and the last turn written otherwise.
         "{% for m in messages %}<{{ m.role }}>{{ m.content | upper }}{% endfor %}",
         "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if loop.last %}!{% endif %}{% endfor %}",
         # Roles that are refused.
-        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}"
-        "{% endfor %}",
+        (
+            "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}"
+            "{% endfor %}"
+        ),
         # Marks that the other language reads as its own.
         "{% for m in messages %}{{ '{{' }}{{ m.role }}{{ m.content }}{% endfor %}",
     ],
