@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -162,7 +163,20 @@ def test_one_row_says_what_came_of_it(project: Training) -> None:
     card = (project.root / folder / "README.md").read_text()
     assert "| method | continued pretraining on texts |" in card
     assert "- `docs`: 12 rows" in card
+    assert re.search(r"- the graph `graph` \([0-9a-f]{12}\), its node `knows`", card)
     assert "torch==1\n" in (project.root / folder).parent.joinpath("requirements.lock").read_text()
+
+
+def test_the_card_names_prompts_and_models(project: Training) -> None:
+    project.write("prompts/again.md", "system:\n{{ schema }}\n\nuser:\n{{ text }}\n")
+    text = GRAPH.format(knows="", more="").replace("train knows from docs", "train knows from again")
+    asks = "model asked from default {}\n"
+    asks += 'prompt again from docs -> { said: str } { template = "again", model = asked }\n'
+    project.graph(text=text.replace("train knows", asks + "train knows", 1))
+    assert project.run().errors == []
+    card = (project.root / "out/models/knows/latest/model/README.md").read_text()
+    assert re.search(r"- the prompt `again` \([0-9a-f]{12}\)", card)
+    assert "- the model `offline`, which was asked" in card
 
 
 def test_nothing_is_trained_twice_and_earlier_models_are_kept(project: Training) -> None:

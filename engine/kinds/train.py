@@ -17,6 +17,7 @@ from engine.kinds.train_data import Preparation, started_from
 from engine.kinds.train_settings import WANTED, TrainSettings, form_of
 from engine.language.kind import Problem, Shape
 from engine.language.program import Node, Program
+from engine.store.keys import fingerprint
 
 if TYPE_CHECKING:
     from engine.training.job import Job
@@ -130,7 +131,6 @@ class Train(TableKind):
 
     def made(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> Made:
         from engine.models import folders
-        from engine.store.keys import fingerprint
         from engine.training import modelfile, running
         from engine.training.card import card
 
@@ -158,7 +158,9 @@ class Train(TableKind):
         if done is None:
             raise KindError(f"`{name}`: the trainer left no model in {job.folder}", f"see {job.log}")
         counts = {one.name: len(one.rows) for one in ready.inputs}
-        (job.model / "README.md").write_text(card(job, done, counts, ready.report.warnings), "utf-8")
+        (job.model / "README.md").write_text(
+            card(job, done, counts, ready.report.warnings, origin(context)), "utf-8"
+        )
         modelfile.leave(job, ready.tokenizer)
         _point(job)
         own = {
@@ -235,6 +237,22 @@ def rewarded(ready: Preparation) -> Iterator[tuple[Judge, float] | None]:
         yield ready.judge, ready.settings.failures
     finally:
         ready.judging.close()
+
+
+def origin(context: Context) -> list[str]:
+    """How what is trained on came to be: the graph, the prompts above the node by hash, the models asked."""
+    import networkx
+
+    program, name = context.program, context.node.name
+    above = [program.nodes[one] for one in sorted(networkx.ancestors(program.dag, name))]
+    prompts = {one.name: one.digest for node in above for one in node.templates}
+    blocks = [one.settings for node in above for one in (node, *node.sections.values())]
+    named = {getattr(one, "model", None) for one in blocks}
+    models = sorted({spec.model for one in named if one and (spec := program.models.get(one))})
+    mark = fingerprint(program.text).hex()[:12]
+    lines = [f"the graph `{program.name}` ({mark}), its node `{name}`"]
+    lines += [f"the prompt `{one}` ({digest[:12]})" for one, digest in sorted(prompts.items())]
+    return lines + [f"the model `{one}`, which was asked" for one in models]
 
 
 def secrets_of(program: Program) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.training.job import Job
@@ -16,8 +16,15 @@ METHODS = {
 }
 
 
-def card(job: Job, done: Mapping[str, Any], inputs: Mapping[str, int], warnings: list[str]) -> str:
-    """What was done, on what, and what it came to. `inputs` are rows by table."""
+def card(
+    job: Job,
+    done: Mapping[str, Any],
+    inputs: Mapping[str, int],
+    warnings: Sequence[str],
+    made: Sequence[str] = (),
+) -> str:
+    """What was done, on what, and what it came to. `inputs` are rows by table, `made` lines on how those
+    came to be: the graph, its prompts, the models that were asked."""
     asked = job.asked
     loss = "not measured" if done["loss"] is None else f"{done['loss']:.4g}"
     rows = [
@@ -40,6 +47,9 @@ def card(job: Job, done: Mapping[str, Any], inputs: Mapping[str, int], warnings:
     parts.append("| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows) + "\n")
     parts.append("Trained on\n")
     parts.append("\n".join(f"- `{name}`: {count:,} rows" for name, count in inputs.items()) + "\n")
+    if made:
+        parts.append("Made by\n")
+        parts.append("\n".join(f"- {line}" for line in made) + "\n")
     if warnings:
         parts.append("Said beforehand\n")
         parts.append("\n".join(f"- {line}" for line in warnings) + "\n")
