@@ -246,7 +246,8 @@ def origin(context: Context) -> list[str]:
     program, name = context.program, context.node.name
     above = [program.nodes[one] for one in sorted(networkx.ancestors(program.dag, name))]
     prompts = {one.name: one.digest for node in above for one in node.templates}
-    blocks = [one.settings for node in above for one in (node, *node.sections.values())]
+    blocks = [node.settings for node in above]
+    blocks += [one.settings for node in above for one in node.sections.values()]
     named = {getattr(one, "model", None) for one in blocks}
     models = sorted({spec.model for one in named if one and (spec := program.models.get(one))})
     mark = fingerprint(program.text).hex()[:12]
