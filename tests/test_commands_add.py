@@ -271,7 +271,7 @@ def test_what_was_edited_here_is_not_overwritten(
 @pytest.mark.parametrize(
     ("named", "code", "said"),
     [
-        ("nowhere", 2, "error: there is no nowhere\nhelp: give a path, a shipped graph (complete, "),
+        ("nowhere", 2, "error: there is no nowhere\nhelp: give a path, a shipped graph (classifier, "),
         ("{source}", 2, "there are 2 graphs in {source}: which one?\nhelp: name one of graphs/other.atk"),
         ("{source}/documents", 2, "there is no graph in {source}/documents"),
         ("{source}/prompts/unused.md", 2, "{source}/prompts/unused.md is no graph"),

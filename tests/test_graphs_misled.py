@@ -9,7 +9,7 @@ import pytest
 
 from engine.commands import main
 from tests.endpoint import endpoint
-from tests.test_graphs import GRAPHS, SHIPPED, VALUES, profiles
+from tests.test_graphs import GRAPHS, SHIPPED, TRAINING, VALUES, profiles
 
 FAULTS = {"prose": 0.1, "fence": 0.1, "broken": 0.1, "cut": 0.1, "refuse": 0.1, "wrong": 0.05, "think": 0.05}
 STRAY = ("```", "I cannot help", "Let me see what was asked")
@@ -21,7 +21,7 @@ def exec_options(stem: str, profile: str | None) -> list[str]:
     return [part for value in values for part in ("-p", value)] + (["--profile", profile] if profile else [])
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [p for p in SHIPPED if p.stem not in TRAINING], ids=lambda path: path.stem)
 def test_what_is_spoilt_is_kept_apart(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,5 +37,8 @@ def test_what_is_spoilt_is_kept_apart(
     assert "Traceback" not in said.err
     for file in (tmp_path / "out").rglob("*.jsonl"):
         for line in file.read_text(encoding="utf-8").splitlines():
-            written = json.dumps(json.loads(line), ensure_ascii=False)
+            row = json.loads(line)
+            if path.stem == "exam":  # what somebody says who sits it is marked, and kept, as it is said
+                row.pop("reply")
+            written = json.dumps(row, ensure_ascii=False)
             assert not any(stray in written for stray in STRAY), (file.name, written[:400])

@@ -56,11 +56,11 @@ class Shape:
     query: Mapping[str, str] | None  # columns that the bound query gives, for Role.QUERY
     ancestors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Columns of the first input and of each of its ancestors, nearest first -> DuckDB type."""
-    lineage: Sequence[Sequence[str]] = ()
-    """Of each input: the tables whose ids travel with its rows."""
     kinds: Mapping[str, str] = field(default_factory=dict)
     """The kind of each table in `ancestors`."""
     folder: Path | None = None  # of the file that the node is written in, for Role.FUNCTION
+    lineage: Sequence[Sequence[str]] = ()
+    """Of each input: the tables whose ids travel with its rows."""
 
 
 class Problem(Exception):
