@@ -230,6 +230,23 @@ def test_judges_that_reward_nothing_are_told_before_the_training(project: Reward
     assert project.started() == 0
 
 
+def test_an_endpoint_that_is_dead_is_told_before_the_training(
+    project: Rewarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty reply needs no judge here, so that not all of the three fail."""
+    monkeypatch.setenv("ATK_BASE_URL", "http://127.0.0.1:9/v1")
+    text = GRAPH.format(more="").replace("    check marks", "    where length(reply) > 0\n    check marks")
+    text = text.replace(
+        "marks / 10.0 AS reward FROM marked",
+        "marks / 10.0 AS reward FROM marked UNION ALL BY NAME "
+        "SELECT *, 0.0 AS reward FROM replies WHERE reply = ''",
+    )
+    project.graph(text=text)
+    summary = project.run()
+    assert "the judges reward 1 of 3 replies: " in project.said(summary)
+    assert project.started() == 0
+
+
 def test_judges_that_tell_nothing_apart_are_warned_of(project: Rewarded) -> None:
     graph = GRAPH.format(more="").replace("{ liking: 1.0, brief: 0.5 }", "flat")
     flat = """

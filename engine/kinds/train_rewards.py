@@ -147,7 +147,7 @@ class RewardPreparation(Preparation):
         return Row(row_id(row.id, identity), rev, columns, dict(row.ids))
 
     def tried(self) -> list[str]:
-        """What the judges make of a few replies that no model gave. Raises `NotTrained` if of none.
+        """What the judges make of a few replies that no model gave. Raises `NotTrained` if of most nothing.
 
         An empty one, the words of the question, and a refusal to answer: a judge that gives all the same
         tells nothing apart.
@@ -166,8 +166,10 @@ class RewardPreparation(Preparation):
             else sum(self.weights[name] * (value or 0.0) for name, value in one.rewards.items())
             for one in judged
         ]
-        if all(total is None for total in totals):
-            raise NotTrained(f"the judges reward none of {TRIED} replies: {judged[0].why}", "mend them first")
+        missing = [one.why for one in judged if one.why is not None]
+        if 2 * len(missing) > TRIED:
+            few = "none" if len(missing) == TRIED else f"{TRIED - len(missing)}"
+            raise NotTrained(f"the judges reward {few} of {TRIED} replies: {missing[0]}", "mend them first")
         told = ", ".join("none" if total is None else f"{total:.3g}" for total in totals)
         lines = [f"tried on an empty reply, an echo and `I do not know.`, the judges give {told}"]
         given = {total for total in totals if total is not None}
