@@ -329,8 +329,11 @@ def cut_place(cut: list[Stored], row: Stored) -> int:
 def test_what_else_the_engine_asks(path: Path) -> None:
     with opened(path) as store:
         docs = fill(store)
-        assert store.revs("documents") == {doc.id: doc.rev for doc in docs}
-        assert store.revs("documents", [docs[0].id, b"x" * 16]) == {docs[0].id: docs[0].rev}
+        standing = store.standing("documents", [docs[1].id, b"x" * 16])
+        assert standing == {docs[1].id: (docs[1].rev, docs[1].place)}
+        store.move("documents", {docs[1].id: 7, b"x" * 16: 8})
+        store.settle()
+        assert store.standing("documents", [docs[1].id]) == {docs[1].id: (docs[1].rev, 7)}
         assert store.live_ids("checked") == sorted(store.live_ids("checked"))
         assert len(store.live_ids("checked")) == 4
         assert {status for _, status in store.parents("checked").values()} == {"ok", "rejected"}

@@ -534,11 +534,14 @@ class Engine:
         return f"(SELECT * RENAME ({', '.join(renamed)}) FROM {view})" if renamed else view
 
     def shown(self, table: str) -> str:
-        """The view that a table of `Node.tables` is; that of a skipped node bears its id too."""
+        """The rows of a table of `Node.tables` in their order; a skipped node's bear its id too.
+
+        A query that says no order then gives, and collects, the same whichever row was done first.
+        """
         schema, _, name = table.partition(".")
         if schema in ("rejected", "failed") and table not in self.program.nodes:
-            return self.store.view(name, schema)
-        return self.store.view(table)
+            return self.store.listed(name, schema)
+        return self.store.listed(table)
 
     def rows_of(self, name: str, within: tuple[str, Sequence[bytes]] | None = None) -> Iterator[Row]:
         """Finished rows of a table in canonical order; `within` narrows to some ids of an ancestor."""

@@ -1,4 +1,4 @@
-"""A whole table written against what stands: rows that are the same stay untouched."""
+"""A whole table written against what stands: rows that are the same stay, moved where their order changed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from engine.runtime.station import Station
 
 FIRST, BATCH = 250, 2_000
 """Rows that are taken at once: few at first, so that whoever takes them begins while the rest is read."""
+
+
+UNKNOWN: tuple[bytes, int] = (b"", -1)
+"""Revision and place of a row that does not stand."""
 
 
 async def publish(
@@ -48,8 +52,17 @@ async def publish(
                 members.setdefault(item.stretch.mark, []).append(pair[0].id)
             rows.append(pair)
             place += 1
-        before = await asyncio.to_thread(store.revs, name, [stored.id for stored, _ in rows]) if live else {}
-        fresh = [pair for pair in rows if before.get(pair[0].id) != pair[0].rev]
+        ids = [stored.id for stored, _ in rows]
+        before = await asyncio.to_thread(store.standing, name, ids) if live else {}
+        fresh = [pair for pair in rows if before.get(pair[0].id, UNKNOWN)[0] != pair[0].rev]
+        moved = {
+            stored.id: stored.place
+            for stored, _ in rows
+            if before.get(stored.id, UNKNOWN)[0] == stored.rev and before[stored.id][1] != stored.place
+        }
+        if moved:
+            station.changed = True
+            store.move(name, moved)
         if fresh:
             station.changed = True
             stale = [stored.id for stored, _ in fresh if stored.id in before]

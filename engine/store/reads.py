@@ -53,8 +53,13 @@ class Reads:
         spec = self.description.spec(node)
         return f"{quote(views.catalog(spec.graph))}.{schema}.{quote(spec.node)}"
 
+    def listed(self, node: str, schema: str = "main") -> str:
+        """The same in canonical order, as a subquery in parentheses."""
+        status = "ok" if schema == "main" else schema
+        return f"({views.wide(self.description, node, self.physical, status, ordered=True)})"
+
     def internal(self, node: str) -> str:
-        """The same as a subquery in parentheses, with `_id` and `_rev` in front."""
+        """The view as a subquery in parentheses, with `_id` and `_rev` in front."""
         return f"({views.wide(self.description, node, self.physical, internal=True)})"
 
     def physical(self, node: str) -> str:
@@ -122,15 +127,16 @@ class Reads:
 
     # -- ids, revisions, numbers -------------------------------------------------------------------
 
-    def revs(self, node: str, ids: Sequence[bytes] | None = None) -> dict[bytes, bytes]:
-        """Id and revision of live rows, whatever became of them: of all, or of those with these ids."""
-        query = f"SELECT _id::BLOB, _rev::BLOB FROM {self.physical(node)} WHERE _died IS NULL"
-        if ids is None:
-            return dict(self._fetch(query))
+    def standing(self, node: str, ids: Sequence[bytes]) -> dict[bytes, tuple[bytes, int]]:
+        """Revision and place of the live rows with these ids, whatever became of them."""
         cursor = self._reading()
         _register(cursor, "atk_ids", ids)
         try:
-            return dict(cursor.execute(f"{query} AND _id IN (SELECT id FROM atk_ids)").fetchall())
+            found = cursor.execute(
+                f"SELECT _id::BLOB, _rev::BLOB, _place FROM {self.physical(node)}"
+                " WHERE _died IS NULL AND _id IN (SELECT id FROM atk_ids)"
+            ).fetchall()
+            return {row_id: (rev, place) for row_id, rev, place in found}
         finally:
             cursor.unregister("atk_ids")
 

@@ -406,6 +406,23 @@ class Store(Reads):
         """End the live rows with these ids."""
         self._writer.put(Replace(node, (), ids, (), False, self._run))
 
+    def move(self, node: str, places: Mapping[bytes, int]) -> None:
+        """Give the live rows with these ids other places: their order changed, not what they are."""
+        self._writer.put(Work(lambda c: self._move(c, node, places), node))
+
+    def _move(self, connection: DuckDBPyConnection, node: str, places: Mapping[bytes, int]) -> None:
+        import pyarrow as pa
+
+        home, _ = self._home(node)
+        ids, numbers = pa.array(list(places), pa.uuid()), pa.array(list(places.values()), pa.int64())
+        connection.register("atk_moved", pa.table({"id": ids, "place": numbers}))
+        try:
+            connection.execute(
+                f"UPDATE {home} SET _place = place FROM atk_moved WHERE _id = id AND _died IS NULL"
+            )
+        finally:
+            connection.unregister("atk_moved")
+
     def kill_orphans(self, node: str, *inputs: str) -> Future[int]:
         """End live rows whose parent is no live, good row of any of `inputs`; rows without a parent stay.
 

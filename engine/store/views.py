@@ -59,11 +59,17 @@ def _line(description: Description, spec: TableSpec) -> list[str]:
     return [name for name in reversed(spec.ancestors) if description.spec(name).passes is None]
 
 
+def _placed(description: Description, spec: TableSpec) -> list[str]:
+    """Those whose places make the order, the farthest first: all but a source, which only its ids order."""
+    line = _line(description, spec)
+    return line[1:] if line and description.spec(line[0]).kind == "source" else line
+
+
 def _joins(description: Description, spec: TableSpec, ordered: bool) -> dict[str, str]:
     """Alias of each table that must be joined, by node: owners of columns, and places for an order."""
     owners = [description.real(owner).node for _, owner in spec.visible.values()]
     if ordered:
-        owners += _line(description, spec)[1:]
+        owners += _placed(description, spec)
     wanted = dict.fromkeys(owner for owner in owners if owner != spec.node)
     return {owner: f"o{number}" for number, owner in enumerate(wanted)}
 
@@ -86,14 +92,19 @@ def _columns(description: Description, spec: TableSpec, joins: dict[str, str]) -
 
 
 def wide(
-    description: Description, node: str, locate: Locate, status: str = "ok", internal: bool = False
+    description: Description,
+    node: str,
+    locate: Locate,
+    status: str = "ok",
+    internal: bool = False,
+    ordered: bool = False,
 ) -> str:
     """The SELECT behind `main.node` (`ok`), `rejected.node` or `failed.node`.
 
-    With `internal` it begins with `_id` and `_rev`.
+    With `internal` it begins with `_id` and `_rev`; `ordered` says the order of `flowing`.
     """
     real = description.real(node)
-    joins = _joins(description, real, ordered=False)
+    joins = _joins(description, real, ordered)
     shown = ["t._id", "t._rev"] if internal else []
     shown += [f"{source} AS {quote(id_column(name))}" for name, source in ids(description, node)]
     shown += [f"{source} AS {quote(name)}" for name, source in _columns(description, real, joins)]
@@ -104,7 +115,16 @@ def wide(
     return (
         f"SELECT {', '.join(shown)}\n{_from(real, joins, locate)}\n"
         f"WHERE t._died IS NULL AND t._status = '{status}'{nothing}"
+        f"{_order(description, real, joins) if ordered else ''}"
     )
+
+
+def _order(description: Description, real: TableSpec, joins: dict[str, str]) -> str:
+    """The order of documents is that of their ids, which no document's coming or going changes."""
+    line, placed = _line(description, real), _placed(description, real)
+    order = [f"t.{quote(id_column(name))}" for name in line if name not in placed]
+    order += [f"{joins[name]}._place" for name in placed]
+    return f"\nORDER BY {', '.join([*order, 't._place', 't._id'])}"
 
 
 def standing(description: Description, node: str, status: str = "ok") -> str:
@@ -132,14 +152,10 @@ def flowing(description: Description, node: str, locate: Locate, condition: str,
     shown += [f"{source}::BLOB" for _, source in ids(description, node)]
     shown += [source for _, source in _columns(description, real, joins)]
     shown += ["t._reason"] if status != "ok" else []
-    # The order of documents is that of their ids, which no document's coming or going changes.
-    line = _line(description, real)
-    order = [f"t.{quote(id_column(name))}" for name in line[:1]]
-    order += [f"{joins[name]}._place" for name in line[1:]]
-    order += ["t._place", "t._id"]
     return (
         f"SELECT {', '.join(shown)}\n{_from(real, joins, locate)}\n"
-        f"WHERE t._died IS NULL AND t._status = '{status}' AND {condition}\nORDER BY {', '.join(order)}"
+        f"WHERE t._died IS NULL AND t._status = '{status}' AND {condition}"
+        f"{_order(description, real, joins)}"
     )
 
 
