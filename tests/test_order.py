@@ -1,4 +1,4 @@
-"""What a table shows, and in which order, comes of the graph and the documents, not of what was run before."""
+"""What a table shows, in which order, comes of graph and documents, not of what was run before."""
 
 from __future__ import annotations
 

@@ -329,6 +329,7 @@ def cut_place(cut: list[Stored], row: Stored) -> int:
 def test_what_else_the_engine_asks(path: Path) -> None:
     with opened(path) as store:
         docs = fill(store)
+        assert store.revs("documents") == {doc.id: doc.rev for doc in docs}
         standing = store.standing("documents", [docs[1].id, b"x" * 16])
         assert standing == {docs[1].id: (docs[1].rev, docs[1].place)}
         store.move("documents", {docs[1].id: 7, b"x" * 16: 8})

@@ -127,6 +127,12 @@ class Reads:
 
     # -- ids, revisions, numbers -------------------------------------------------------------------
 
+    def revs(self, node: str) -> dict[bytes, bytes]:
+        """Id and revision of all live rows, whatever became of them."""
+        return dict(
+            self._fetch(f"SELECT _id::BLOB, _rev::BLOB FROM {self.physical(node)} WHERE _died IS NULL")
+        )
+
     def standing(self, node: str, ids: Sequence[bytes]) -> dict[bytes, tuple[bytes, int]]:
         """Revision and place of the live rows with these ids, whatever became of them."""
         cursor = self._reading()
