@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -31,7 +32,28 @@ CLASSES = {
 }
 
 
+class Registry(Mapping[str, "Kind"]):
+    """Kinds by their names in a graph. One is imported when it is first asked for: a run needs few."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, Kind] = {}
+
+    def __getitem__(self, name: str) -> Kind:
+        if name not in self.made:
+            self.made[name] = getattr(import_module(f"engine.kinds.{name}"), CLASSES[name])()
+        return self.made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(CLASSES)
+
+    def __len__(self) -> int:
+        return len(CLASSES)
+
+    def __contains__(self, name: object) -> bool:
+        return name in CLASSES
+
+
 @cache
-def registry() -> dict[str, Kind]:
-    """Every kind that the language knows, by its name in a graph."""
-    return {name: getattr(import_module(f"engine.kinds.{name}"), kind)() for name, kind in CLASSES.items()}
+def registry() -> Registry:
+    """Every kind that the language knows."""
+    return Registry()

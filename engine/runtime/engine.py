@@ -8,7 +8,8 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -82,7 +83,8 @@ class Engine:
         self.program, self.options, self.store, self.dry = program, options, store, dry
         self.listener = listener
         self.gates, self.scopes, self.rounds = Gates(), Scopes(), Rounds(self)
-        self.kinds = {**kinds, Limit.name: Limit()}  # which no graph may name
+        # No graph may name the first; the others are not all made, which takes their imports.
+        self.kinds = ChainMap[str, Kind]({Limit.name: Limit()}, cast(MutableMapping[str, Kind], kinds))
         self.selected = frozenset(program.nodes)
         self.read: frozenset[str] = frozenset()  # not selected, and read by what is
         if options.select:
@@ -364,9 +366,11 @@ class Engine:
 
     def tell_of_those_below(self) -> None:
         """What was not selected and comes of what changed does not know of it yet."""
-        import networkx
-
         changed = [name for name in self.progress if self.stations[name].changed]
+        if not changed or self.selected >= self.program.nodes.keys():
+            return
+        import networkx  # 0.1 s, so only where it is needed
+
         below = set().union(*(networkx.descendants(self.program.dag, name) for name in changed))
         left = [name for name in self.program.nodes if name in below - self.selected]
         if left:
