@@ -59,7 +59,7 @@ class Expressions:
         self, expressions: Sequence[str], rows: Rows, types: Mapping[str, str]
     ) -> list[tuple[Any, ...]]:
         """The value of each expression for each row. Raises `duckdb.Error`."""
-        import pyarrow as pa
+        from engine.store.arrow import pyarrow as pa
 
         arrays = [
             pa.array([row.get(name) for row in rows], type=self.arrow_type(kind), from_pandas=False)

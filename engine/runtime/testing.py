@@ -242,7 +242,8 @@ class Runner:
     ) -> tuple[Any, ...]:
         """Expressions over a whole table, its rows in order; a part that is over one row is None."""
         import duckdb
-        import pyarrow as pa
+
+        from engine.store.arrow import pyarrow as pa
 
         arrays = [
             pa.array([row.get(name) for row in rows], type=self.expressions.arrow_type(kind))

@@ -40,7 +40,7 @@ def memo_of(call: CallRecord) -> Memo:
 
 def calls_table(calls: Sequence[CallRecord], run: int) -> pa.Table:
     """Calls as an Arrow table, in the columns of table `calls`."""
-    import pyarrow as pa
+    from engine.store.arrow import pyarrow as pa
 
     arrays: dict[str, Any] = {"run": pa.array([run] * len(calls), pa.int32())}
     for name in (*_TEXTS, "request"):
@@ -61,7 +61,7 @@ def look_up(cursor: DuckDBPyConnection, keys: Sequence[bytes]) -> dict[bytes, Me
     Keys are joined first and replies read for hits only, stretch by stretch: reading a
     compressed text column for a few scattered rows costs as much as reading all of it.
     """
-    import pyarrow as pa
+    from engine.store.arrow import pyarrow as pa
 
     cursor.register("atk_keys", pa.table({"key": pa.array(keys, pa.uuid())}))
     cursor.execute("BEGIN TRANSACTION")
@@ -81,7 +81,7 @@ def look_up(cursor: DuckDBPyConnection, keys: Sequence[bytes]) -> dict[bytes, Me
 
 
 def _read(cursor: DuckDBPyConnection, places: list[int]) -> dict[bytes, Memo]:
-    import pyarrow as pa
+    from engine.store.arrow import pyarrow as pa
 
     cursor.register("atk_places", pa.table({"place": pa.array(places, pa.int64())}))
     try:
@@ -106,7 +106,7 @@ def _stretches(places: list[int]) -> list[list[int]]:
 
 
 def _strings(values: list[bytes | str | None]) -> pa.Array:
-    import pyarrow as pa
+    from engine.store.arrow import pyarrow as pa
 
     try:
         return pa.array(values, pa.string())
@@ -140,7 +140,7 @@ def past_rows(
 
     Rows of one outcome share their parent, its revision, and the runs in which they came and went.
     """
-    import pyarrow as pa
+    from engine.store.arrow import pyarrow as pa
 
     cursor.register("atk_keys", pa.table({"key": pa.array(keys, pa.uuid())}))
     cursor.execute("BEGIN TRANSACTION")
@@ -166,7 +166,7 @@ def past_rows(
 def _read_rows(
     cursor: DuckDBPyConnection, table: str, own: Sequence[str], places: list[int]
 ) -> list[tuple[bytes, PastRow]]:
-    import pyarrow as pa
+    from engine.store.arrow import pyarrow as pa
 
     columns = "".join(f", {quote(name)}" for name in own)
     cursor.register("atk_places", pa.table({"place": pa.array(places, pa.int64())}))

@@ -220,7 +220,8 @@ def _connect(path: Path, close: bool = False) -> socket.socket | None:
 def _remote(link: socket.socket, graph: str | None, query: str, limit: int | None, take: Take) -> Answer:
     """The answer of a running engine. Raises `wire.Gone` where it ends before its answer does."""
     import duckdb
-    import pyarrow as pa
+
+    from engine.store.arrow import pyarrow as pa
 
     request = {"sql": query, "graph": graph, "limit": limit}
     wire.send(link, wire.QUERY, json.dumps(request).encode())

@@ -250,6 +250,6 @@ class Reads:
 
 
 def _register(cursor: DuckDBPyConnection, name: str, ids: Sequence[bytes]) -> None:
-    import pyarrow as pa
+    from engine.store.arrow import pyarrow as pa
 
     cursor.register(name, pa.table({"id": pa.array(list(ids), pa.uuid())}))

@@ -161,7 +161,7 @@ class _Frames(io.RawIOBase):
 
 
 def _run(cursor: DuckDBPyConnection, link: socket.socket, sql: str, limit: int | None) -> None:
-    import pyarrow as pa
+    from engine.store.arrow import pyarrow as pa
 
     cursor.execute("SET SESSION arrow_lossless_conversion = true")
     with reading(cursor, sql) as relation:

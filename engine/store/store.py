@@ -411,7 +411,7 @@ class Store(Reads):
         self._writer.put(Work(lambda c: self._move(c, node, places), node))
 
     def _move(self, connection: DuckDBPyConnection, node: str, places: Mapping[bytes, int]) -> None:
-        import pyarrow as pa
+        from engine.store.arrow import pyarrow as pa
 
         home, _ = self._home(node)
         ids, numbers = pa.array(list(places), pa.uuid()), pa.array(list(places.values()), pa.int64())

@@ -65,7 +65,7 @@ def save(
 
 
 def _table(marks: Collection[bytes], ids: Sequence[Sequence[bytes]] | None = None) -> pa.Table:
-    import pyarrow as pa
+    from engine.store.arrow import pyarrow as pa
 
     columns = {"mark": pa.array(list(marks), pa.uuid())}
     if ids is not None:

@@ -169,7 +169,7 @@ class Shape:
 
     def table(self, rows: Sequence[Stored], run: int) -> pa.Table:
         """The rows as Arrow. Raises `StoreError` naming the column whose value does not fit."""
-        import pyarrow as pa
+        from engine.store.arrow import pyarrow as pa
 
         uuid = pa.uuid()
         arrays = {
@@ -194,7 +194,7 @@ class Shape:
         return pa.table(arrays)
 
     def _strings(self, values: list[Any]) -> pa.Array:
-        import pyarrow as pa
+        from engine.store.arrow import pyarrow as pa
 
         try:
             return pa.array(values, pa.string())
@@ -202,7 +202,7 @@ class Shape:
             return pa.array(_plain(values), pa.string())
 
     def _array(self, name: str, values: list[Any]) -> pa.Array:
-        import pyarrow as pa
+        from engine.store.arrow import pyarrow as pa
 
         kind = self.arrow[name]
         if pa.types.is_map(kind):
@@ -216,7 +216,7 @@ class Shape:
                 raise self._misfit(name, values, kind, error) from None
 
     def _misfit(self, name: str, values: list[Any], kind: pa.DataType, error: Exception) -> StoreError:
-        import pyarrow as pa
+        from engine.store.arrow import pyarrow as pa
 
         culprit: Any = None
         for value in values:
@@ -235,7 +235,7 @@ class Shape:
 
 def uuid_lists(values: Sequence[Sequence[bytes]]) -> pa.Array:
     """UUID[]; Arrow cannot make lists of an extension type from Python values at once."""
-    import pyarrow as pa
+    from engine.store.arrow import pyarrow as pa
 
     offsets = [0]
     for value in values:

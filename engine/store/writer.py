@@ -304,7 +304,7 @@ class Writer:
             self._insert(home, shape.table(batch.rows, run))
 
     def _kill(self, home: str, column: str, values: list[bytes], run: int) -> None:
-        import pyarrow as pa
+        from engine.store.arrow import pyarrow as pa
 
         self._connection.register("atk_batch", pa.table({"id": pa.array(values, pa.uuid())}))
         try:
