@@ -40,7 +40,8 @@ class Registry(Mapping[str, "Kind"]):
 
     def __getitem__(self, name: str) -> Kind:
         if name not in self.made:
-            self.made[name] = getattr(import_module(f"engine.kinds.{name}"), CLASSES[name])()
+            kind = CLASSES[name]
+            self.made[name] = getattr(import_module(f"engine.kinds.{name}"), kind)()
         return self.made[name]
 
     def __iter__(self) -> Iterator[str]:
