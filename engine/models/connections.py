@@ -15,7 +15,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,17 +89,24 @@ class Answer:
 class Connections:
     """The connections to one address. Belongs to one event loop.
 
-    `headers` go with every request; their values must be free of line breaks.
+    `headers` go with every request; their values must be free of line breaks. `connected` is told
+    how many seconds each connection took to come about.
     """
 
     def __init__(
-        self, url: URL, headers: Mapping[str, str], connect_timeout: float, context: ssl.SSLContext | None
+        self,
+        url: URL,
+        headers: Mapping[str, str],
+        connect_timeout: float,
+        context: ssl.SSLContext | None,
+        connected: Callable[[float], None] = lambda seconds: None,
     ):
         if url.scheme not in ("http", "https") or not url.host or url.port is None:
             raise NoAddress(str(url))
         self._host, self._port = url.raw_host or "", url.port
         self._context = context
         self._connect_timeout = connect_timeout
+        self._connected = connected
         lines = [f"POST {url.raw_path_qs} HTTP/1.1", f"Host: {url.host_port_subcomponent}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         self._head = ("\r\n".join(lines) + "\r\nContent-Length: ").encode("latin-1")
@@ -151,7 +158,10 @@ class Connections:
         limit = min(self._connect_timeout, patience)
         try:
             async with asyncio.timeout(limit):
-                return await self._open()
+                begun = time.monotonic()
+                connection = await self._open()
+                self._connected(time.monotonic() - begun)
+                return connection
         except TimeoutError as problem:
             if isinstance(problem, OSError) and problem.errno is not None:  # the system's own
                 raise NotConnected(problem) from None

@@ -128,7 +128,7 @@ class Endpoint:
     def _connect(self) -> Connections:
         context = certificates() if self.url.scheme == "https" else None
         headers = self._sent_headers()
-        self._connections = Connections(self.chat, headers, CONNECT_TIMEOUT, context)
+        self._connections = Connections(self.chat, headers, CONNECT_TIMEOUT, context, self.limits.connected)
         return self._connections
 
     def _open(self) -> aiohttp.ClientSession:

@@ -22,8 +22,9 @@ from engine.models.faults import Failure
 
 Outcome = Literal["ok", "limited", "failed"]
 
-START = 64  # places at first; half as many more every `RAMP` seconds while calls wait and none was refused
-RAMP = 0.1  # a refusal comes at once: it is heard before many more are sent
+START = 64  # places at first; half as many more at each step while calls wait and none was refused
+ROUND_TRIPS = 2.0  # a step: a refusal comes at once, so it is heard before many more are sent
+STEP = (0.025, 0.1)  # seconds: the least and the most that a step takes
 LEAST_LEFT = 0.5  # of the places, after a burst of which all were refused
 DECREASE = 0.75  # of the places, where few of them were taken: it cannot be told how many are too many
 NEAR_CEILING = 0.9  # from here on growth is slow: this is about where it was too much before
@@ -103,6 +104,7 @@ class Limits:
         self._clock = clock
         self._allowed = float(min(START, self.parallel))
         self._ramping = self._allowed < self.parallel
+        self.step = STEP[1]  # until it is known how far the endpoint is away
         self._ceiling = math.inf
         self._floor = 1.0
         self._generation = 0
@@ -204,6 +206,10 @@ class Limits:
         """Let nobody go for so long: the endpoint asked for it."""
         self._paused_until = max(self._paused_until, self._clock() + seconds)
 
+    def connected(self, seconds: float) -> None:
+        """How long it took to connect: as long as a refusal needs to come."""
+        self.step = min(self.step, max(STEP[0], ROUND_TRIPS * seconds))
+
     def lost(self) -> float | None:
         """The endpoint was not reached: for how many seconds by now, or None if it never answered."""
         if self._lost_since is None:
@@ -300,7 +306,7 @@ class Limits:
             delay = self._delay(tokens)
             if delay > 0.0:
                 if delay < math.inf or self._ramping:
-                    self._wake_in(min(delay, RAMP) if self._ramping else delay)
+                    self._wake_in(min(delay, self.step) if self._ramping else delay)
                 return
             heapq.heappop(self._queue)
             future.set_result(self._grant(turn, tokens, probe))
@@ -314,7 +320,9 @@ class Limits:
         self._timer = loop.call_later(delay, self._woken)
 
     def _woken(self) -> None:
-        late = self._timer is not None and asyncio.get_running_loop().time() - self._timer.when() > RAMP / 2
+        late = (
+            self._timer is not None and asyncio.get_running_loop().time() - self._timer.when() > self.step / 2
+        )
         self._timer = None
         if late:  # so busy that a refusal may lie unread
             pass
