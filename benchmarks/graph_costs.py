@@ -28,7 +28,7 @@ from engine.store.reader import open_reader  # noqa: E402
 CHARACTERS = 100_000
 NEEDS = {"factual": {"domain": "Army training"}, "complete": {"least": "1"}}
 GRAPHS = (
-    *("factual", "variations", "rag", "corrections", "style", "roleplay", "poem", "quickstart"),
+    *("clean_pdf", "factual", "variations", "rag", "corrections", "style", "roleplay", "poem", "quickstart"),
     *("rounds", "thoughts", "complete"),
 )
 

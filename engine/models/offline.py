@@ -26,6 +26,7 @@ Verdicts (`ok`, `worthy`, `keep`, `supported` … any bool, and literals such as
     which rule decided. Lists of faults (`missing`, `invented`) are empty where the verdict is good;
     `used` are the numbers of the passages, `[1] …`, that bear the answer out.
 Repairs
+    `cleaned`: the passage, with divided words and broken lines joined; null for `str?` where nothing changes.
     Where a record with question and answer is wanted and the row has both, they are made anew of
     the sentence that shares most with them; a repair is never spoilt.
 Conversations (lists of `role` and `content`)

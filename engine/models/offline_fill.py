@@ -15,7 +15,7 @@ from typing import Any
 from engine.language.types import Field, Literal, Many, Optional, Record, Scalar, Type
 from engine.models.offline_questions import Pair, pair_of, pairs
 from engine.models.offline_rules import answer_verdict, best_sentence
-from engine.models.offline_text import Passage, content_words, read_passage
+from engine.models.offline_text import Passage, content_words, read_passage, repaired
 from engine.models.offline_words import (
     ANSWERS,
     CLAIMS,
@@ -28,6 +28,7 @@ from engine.models.offline_words import (
     NO,
     PASSAGES,
     QUESTIONS,
+    REPAIRED,
     REWRITES,
     SOURCES,
     SUMMARIES,
@@ -124,6 +125,9 @@ class Filler:
     def fill(self, wanted: Type, name: str = "", doc: str | None = None) -> Any:
         """A value of the type for a field of that name."""
         match wanted:
+            case Optional(Scalar("str")) if name.casefold() in REPAIRED and self.passage:
+                whole = repaired(self.passage.text)
+                return None if whole == self.passage.text.strip() else whole
             case Optional(inner):
                 return None if self._declines(name) else self.fill(inner, name, doc)
             case Record():
@@ -239,6 +243,8 @@ class Filler:
             return self._thoughts(terms or ("this",))
         if plain in VERSES and sentences:
             return self._verses(sentences)
+        if plain in REPAIRED and self.passage:
+            return repaired(self.passage.text)
         if plain in REWRITES and sentences:
             first = self.dice.below(len(sentences))
             return " ".join([*sentences[first:], *sentences[:first]])

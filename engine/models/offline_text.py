@@ -36,6 +36,10 @@ _ABBREVIATED = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|St|No|vs|Fig|Gen|Col|Maj|Capt|Lt|Sgt|Jr|Sr|Inc|Ltd|Vol|pp?|e\.g|i\.e|cf|approx|U\.S|Ch)"
     r"|\b[A-Z])\.$"
 )
+_DIVIDED = re.compile(r"(?<=[a-z])-\s*\n\s*(?=[a-z])")
+_BROKEN = re.compile(r"(?<=[^\W\d_,;])[^\S\n]*\n[^\S\n]*(?=[a-z])")
+_BLANKS = re.compile(r"(?<=\S)[^\S\n]{2,}(?=\S)")
+_LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl"})
 _HEADING = re.compile(r"(?m)^#{1,6} .*$")
 _NUMBERED = re.compile(r"[A-Z]?\d{0,2}-?\d{1,3}\.")  # a paragraph number belongs to what follows
 _LEAD = re.compile(r"^(?:[A-Z]?\d{0,2}-\d{1,3}\.|\d{1,3}[.)]|[-*+#•–—]+)\s+")
@@ -121,6 +125,12 @@ def split_sentences(text: str) -> list[str]:
             sentences.append(held)
     cleaned = (_LEAD.sub("", sentence.strip()).strip() for sentence in sentences)
     return [sentence for sentence in cleaned if sentence]
+
+
+def repaired(text: str) -> str:
+    """The text with words that a line's end divides in one piece, and sentences in one line."""
+    whole = _DIVIDED.sub("", text.translate(_LIGATURES))
+    return _BROKEN.sub(" ", _BLANKS.sub(" ", whole)).strip()
 
 
 def tokens(text: str) -> list[str]:

@@ -75,7 +75,7 @@ WISHES = words(
     "policy manner style audience domain tone how instructions"
 )  # what is wanted, not what it is about
 USED = words("used cited citations")
-FAULTS = words("missing added contradicted invented errors faults issues problems gaps")
+FAULTS = words("missing added contradicted invented errors faults issues problems gaps removed")
 TURNS = ("turns", "pairs", "qa", "questions", "exchanges")
 COUNTS = ("count", "number", "how_many", "wanted", "exchanges", "n")
 QUESTIONS = words("question query instruction prompt q")
@@ -92,6 +92,7 @@ REWRITES = words(
     """article dialogue essay generic original paraphrase plain rendering restatement restated rewrite
     rewritten story variation version"""
 )
+REPAIRED = words("cleaned repaired")
 WRONG = words("rejected distractor wrong_answer incorrect")
 NEGATIVE = words(
     """bad broken contradicts drop duplicate harmful refuse reject rejected skip spam toxic unsafe unsupported

@@ -1,0 +1,85 @@
+"""Cleaning of extracted text: what a repair may change, and that nothing is lost where it is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.models.offline_text import repaired
+from engine.runtime import Options, execute, load
+from engine.store import open_reader
+from tests.test_graphs import ENDPOINT, HOUSE
+
+BROKEN = HOUSE / "graphs/documents/after-action-reviews.txt"
+
+
+def run(root: Path, graph: str, **values: str) -> None:
+    program = load(graph, values=values, root=root)
+    assert program.ok, [entry.message for entry in program.diagnostics]
+    summary = asyncio.run(execute(program, Options(root=root, store=root / "store.duckdb", out=root)))
+    assert summary.errors == summary.crashes == []
+
+
+def rows(root: Path, query: str) -> list[tuple[Any, ...]]:
+    with open_reader(root / "store.duckdb") as reader:
+        return reader.sql(query).rows
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ENDPOINT:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def divided(tmp_path: Path) -> str:
+    """A manual as a reader of pages gives it: lines of eighty letters, words divided at their ends."""
+    text = BROKEN.read_text(encoding="utf-8")
+    lines = [text[at : at + 80] for at in range(0, len(text), 80)]
+    marked = (
+        line + "-" if line[-1:].islower() and after[:1].islower() else line
+        for line, after in zip(lines, [*lines[1:], ""], strict=True)
+    )
+    broken = "\n".join(marked)
+    (tmp_path / "scan.txt").write_text(broken, encoding="utf-8")
+    return broken
+
+
+def test_documents_come_back_whole_and_without_divided_words(
+    tmp_path: Path, offline: None, divided: str
+) -> None:
+    """Every letter and every number of the document is there, in its order; only the breaks are gone."""
+    run(tmp_path, "clean_pdf", inputs="scan.txt")
+    (written,) = (tmp_path / "out/clean_pdf/documents.jsonl").read_text(encoding="utf-8").splitlines()
+    text = json.loads(written)["text"]
+    letters = [c for c in divided if c.isalnum()]
+    assert [c for c in text if c.isalnum()] == letters
+    assert text.count("-\n") < divided.count("-\n") / 4
+    assert rows(tmp_path, "SELECT count(*) FROM report WHERE fate = 'repaired'") > [(5,)]
+
+
+def test_a_passage_is_cleaned_once_whoever_reads_it(tmp_path: Path, offline: None, divided: str) -> None:
+    """Four graphs in one, and one call for each passage; their judge sees it cleaned."""
+    run(tmp_path, "complete", inputs="scan.txt", clean="all", least="1", limit="6")
+    asked = "SELECT count(*), count(DISTINCT request) FROM calls WHERE node LIKE '%.mended'"
+    assert rows(tmp_path, asked) == [(6, 6)]
+    seen = rows(tmp_path, 'SELECT text FROM "rag.passages.cleaned"')
+    assert len(seen) == 6
+    assert rows(tmp_path, 'SELECT text FROM "factual.passages"') == seen
+
+
+@pytest.mark.parametrize(
+    ("broken", "whole"),
+    [
+        ("The com-\nmander waits\nthere. ", "The commander waits there."),
+        ("A ﬁeld is  wide", "A field is wide"),
+        ("# Clouds\n\nWarm air\n\n- rises", "# Clouds\n\nWarm air\n\n- rises"),
+        ("FM 7-0\n1-3", "FM 7-0\n1-3"),
+    ],
+)
+def test_the_stand_in_joins_what_is_divided(broken: str, whole: str) -> None:
+    assert repaired(broken) == whole
