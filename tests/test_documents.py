@@ -11,6 +11,7 @@ import pytest
 
 from engine.data import extraction
 from engine.language.types import Field, Record, Scalar
+from tests import paper
 from tests.test_readers import source
 
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
@@ -75,23 +76,7 @@ def epub(path: Path) -> None:
 
 def pdf(path: Path, *lines: str) -> None:
     """A PDF of one page."""
-    said = "BT /F1 12 Tf 72 720 Td 14 TL " + " ".join(f"({line}) Tj T*" for line in lines) + " ET"
-    objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>",
-        "<< /Type /Pages /Kids [3 0 R] /Count 1 /MediaBox [0 0 612 792] >>",
-        "<< /Type /Page /Parent 2 0 R /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>",
-        f"<< /Length {len(said)} >>\nstream\n{said}\nendstream",
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    ]
-    body, places = "%PDF-1.4\n", []
-    for number, one in enumerate(objects, 1):
-        places.append(len(body))
-        body += f"{number} 0 obj\n{one}\nendobj\n"
-    start = len(body)
-    body += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n"
-    body += "".join(f"{place:010} 00000 n \n" for place in places)
-    body += f"trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n"
-    path.write_bytes(body.encode())
+    paper.pdf(path, lines)
 
 
 @pytest.fixture

@@ -17,11 +17,13 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from engine.data.files import File
+from engine.data.pages import Page, starts
 
 MISSING = "reading .{format} files needs the package kreuzberg: pip install 'atk[documents]'"
 FRONT = re.compile(r"\A---\n+(?:## )?title: [^\n]*\n+(?:---\n+)?")  # what HTML gets on top of its text
@@ -32,6 +34,7 @@ PROGRAM = Path(__file__).with_name("extracting.py")
 PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TESSDATA_PREFIX", "LD_LIBRARY_PATH")
 # How Word's symbol font numbers its bullets; the characters mean nothing elsewhere.
 BULLETS = {0xF0B7: "•", 0xF0A7: "▪", 0xF0D8: "➢", 0xF0FC: "✓", 0xF0E0: "→", 0xF076: "❖", 0xF06F: "○"}
+PAGES = {"pdf": "pages", "pptx": "slides"}  # what a format has that its reader tells apart
 ZIPPED = ("docx", "pptx", "epub")
 BEGINNINGS = (
     (b"%PDF-", "a PDF"),
@@ -49,12 +52,22 @@ class NoText(Exception):
     """A file that gives no text; the message says why."""
 
 
-def text_of(file: File) -> tuple[str, str | None]:
-    """The text of a file, lines ended by a line feed, and its title if it has one. Raises `NoText`."""
+@dataclass(frozen=True)
+class Extracted:
+    """The text of a file, lines ended by a line feed; its title, if it has one; where its pages begin."""
+
+    text: str
+    title: str | None
+    pages: list[Page]  # in characters of the text; of a file that has no pages, and where not asked for, none
+
+
+def text_of(file: File, paged: bool = False) -> Extracted:
+    """What is in a file; `paged` says whether the pages are wanted. Raises `NoText`."""
     if find_spec("kreuzberg") is None:
         raise NoText(MISSING.format(format=file.format))
     size = _looked_at(file)
-    found = _reader.read(file.path, SECONDS + SECONDS_PER_MB * (size >> 20))
+    wanted = PAGES.get(file.format) if paged else None
+    found = _reader.read(file.path, SECONDS + SECONDS_PER_MB * (size >> 20), wanted)
     if "system" in found:
         raise NoText(f"cannot be read: {found['system']}")
     if "refused" in found:
@@ -64,7 +77,8 @@ def text_of(file: File) -> tuple[str, str | None]:
     if not text.strip():
         pictures = "; if its pages are pictures, run it through OCR first" if file.format == "pdf" else ""
         raise NoText(f"there is no text in it{pictures}")
-    return text + "\n", (found["title"] or "").strip() or None
+    pages = [(number, said) for number, said in found.get("pages", ())]
+    return Extracted(text + "\n", (found["title"] or "").strip() or None, starts(text, pages))
 
 
 def _looked_at(file: File) -> int:
@@ -94,13 +108,13 @@ class _Reader:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
-    def read(self, path: Path, seconds: int) -> dict[str, Any]:
+    def read(self, path: Path, seconds: int, wanted: str | None = None) -> dict[str, Any]:
         """What the process says of a file. Raises `NoText` where it says nothing."""
         with self._lock:
             process = self._running()
             assert process.stdin
             try:
-                asked = [os.fspath(path.absolute()), seconds]
+                asked = [os.fspath(path.absolute()), seconds, wanted]
                 process.stdin.write(json.dumps(asked).encode() + b"\n")
                 process.stdin.flush()
                 line = self._line(process, seconds)

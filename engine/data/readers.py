@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
 from typing import IO, Any
 
 from engine.data import hub
@@ -34,13 +34,14 @@ class Unreadable(Exception):
     """A whole file that cannot be read from here on; the message says why."""
 
 
-def document(file: File, hashed: bool = False) -> Item:
+def document(file: File, wanted: Collection[str] = ()) -> Item:
     """A document as `path`, `title` and `text`. Lines end in a line feed, a byte order mark is gone.
 
-    `hashed` adds `sha256`, in hexadecimal, of the file's bytes.
+    Where they are wanted, also `sha256`, in hexadecimal, of the file's bytes; and `pages`, each with the
+    character of the text at which it begins, of a file that has none an empty list.
     """
-    item = _document(file)
-    if not hashed or item.values is None:
+    item = _document(file, "pages" in wanted)
+    if "sha256" not in wanted or item.values is None:
         return item
     try:
         with file.path.open("rb") as opened:
@@ -50,21 +51,23 @@ def document(file: File, hashed: bool = False) -> Item:
     return Item(item.values | {"sha256": digest})
 
 
-def _document(file: File) -> Item:
+def _document(file: File, paged: bool) -> Item:
     if file.format in EXTRACTED.values():
         try:
-            text, named = text_of(file)
+            found = text_of(file, paged)
         except NoText as error:
             return Item(None, failure=str(error))
-        return Item(
-            {"path": file.name, "title": named or title(text) or pretty(file.path.stem), "text": text}
-        )
+        named = found.title or title(found.text) or pretty(file.path.stem)
+        pages = [asdict(page) for page in found.pages]
+        return Item({"path": file.name, "title": named, "text": found.text, "pages": pages})
     try:
         text = read_text(file)
     except NotText as error:
         return Item(None, failure=str(error))
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return Item({"path": file.name, "title": title(text) or pretty(file.path.stem), "text": text})
+    return Item(
+        {"path": file.name, "title": title(text) or pretty(file.path.stem), "text": text, "pages": []}
+    )
 
 
 def pretty(stem: str) -> str:

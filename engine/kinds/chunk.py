@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from pydantic import Field
 
 from engine.kinds.base import Context, KindError, Made, Outcome, Row, RowKind, Settings, read_from
+from engine.language.columns import fits
 from engine.language.kind import Problem, Role, Shape
 from engine.language.program import Node
 
 if TYPE_CHECKING:
+    from engine.data.pages import Page
     from engine.data.tokens import Tokenizer
+
+PAGES = "STRUCT(page BIGINT, start BIGINT)[]"  # what `source` says of where the pages of a file begin
 
 
 class ChunkSettings(Settings):
@@ -42,7 +46,10 @@ class Chunk(RowKind):
     blocking = True
 
     def own(self, shape: Shape) -> Mapping[str, str]:
-        """The passage in place of the text, its number, its place in the text, its headings and tokens."""
+        """The passage in place of the text, its number, its place in the text, its headings and tokens.
+
+        And the first and the last page it stands on, where the input says where the pages begin.
+        """
         settings = cast(ChunkSettings, shape.settings)
         before = shape.inputs[0] if shape.inputs else {}
         if settings.column not in before:
@@ -62,20 +69,22 @@ class Chunk(RowKind):
             "stop": "BIGINT",
             "heading": "VARCHAR",
             "tokens": "BIGINT",
-        }
+        } | ({"page": "BIGINT", "last_page": "BIGINT"} if fits(before.get("pages", ""), PAGES) else {})
 
     def static(self, node: Node) -> dict[str, Any]:
         """A tokenizer counts by what is in its file, which the runtime cannot know."""
         return super().static(node) | {"tokenizer": _stamp(node)}
 
     def reads(self, node: Node) -> frozenset[str] | None:
-        """The text, and what a `where` names."""
+        """The text, where its pages begin, and what a `where` names."""
         named = {name for clause in node.of("where") for name in clause.reads}
+        named |= {"pages"} if "last_page" in node.own else set()
         return frozenset({cast(ChunkSettings, node.settings).column, *named})
 
     def work_now(self, row: Row, context: Context) -> Outcome:
         """The passages of one document, in order. A document without a word is rejected."""
         from engine.data.chunking import chunk
+        from engine.data.pages import covered
 
         node = context.node
         settings = cast(ChunkSettings, node.settings)
@@ -83,6 +92,7 @@ class Chunk(RowKind):
         if text is None or not text.strip():
             return Outcome([Made({}, "rejected", f"no `{settings.column}` in it")])
         index = f"{node.name.rpartition('.')[2]}_index"
+        pages = _pages(row.columns) if "last_page" in node.own else None
         made = []
         passages = chunk(text, settings.size, settings.overlap, _tokenizer(context, settings))
         for place, passage in enumerate(passages):
@@ -94,8 +104,17 @@ class Chunk(RowKind):
                 "heading": passage.heading,
                 "tokens": passage.tokens,
             }
+            if pages is not None:
+                on = covered(pages, passage.start, passage.stop)
+                own["page"], own["last_page"] = on or (None, None)
             made.append(Made(own))
         return Outcome(made)
+
+
+def _pages(columns: Mapping[str, Any]) -> list[Page]:
+    from engine.data.pages import Page
+
+    return [Page(one["page"], one["start"]) for one in columns.get("pages") or ()]
 
 
 def _tokenizer(context: Context, settings: ChunkSettings) -> Tokenizer:

@@ -13,13 +13,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import Field
+from pydantic import Field as Setting
 
 from engine.data import files
 from engine.data.hub import HubProblem, Part
 from engine.kinds.base import Context, KindError, Known, Made, Settings, SourceKind, Stretch, read_from
+from engine.language.columns import fits
 from engine.language.kind import Problem, Role, Shape
 from engine.language.types import (
+    INT,
+    STR,
+    Field,
     Many,
     Mismatch,
     Optional,
@@ -34,33 +38,40 @@ from engine.language.types import (
 if TYPE_CHECKING:
     from engine.data import readers
 
-DOCUMENT = ("path", "title", "text", "sha256")  # what a document has
+PAGES = Many(Record((Field("page", INT), Field("start", INT))))
+DOCUMENT: dict[str, Type] = {
+    "path": STR,
+    "title": STR,
+    "text": STR,
+    "sha256": STR,
+    "pages": PAGES,
+}  # what a document has
 SURE = 100  # rows without a column before it is said to be missing altogether
 
 
 class SourceSettings(Settings):
     """Settings of `source`."""
 
-    path: Annotated[str | None, Role.INPUT_PATH] = Field(
+    path: Annotated[str | None, Role.INPUT_PATH] = Setting(
         None,
         description="A file, a folder (with all below it) or a pattern such as `notes/*.md`; looked for "
         "where the command runs, then beside the graph.",
     )
-    hub: str | None = Field(
+    hub: str | None = Setting(
         None, description="A data set of the Hugging Face hub, `owner/name`, in place of `path`."
     )
-    subset: str | None = Field(None, description="Of a data set of the hub: its subset, if it has several.")
-    split: str | None = Field(None, description="Of a data set of the hub: its split; `train` if absent.")
-    revision: str | None = Field(
+    subset: str | None = Setting(None, description="Of a data set of the hub: its subset, if it has several.")
+    split: str | None = Setting(None, description="Of a data set of the hub: its split; `train` if absent.")
+    revision: str | None = Setting(
         None, description="Of a data set of the hub: a commit or a tag, so that another day reads the same."
     )
-    limit: int | None = Field(
+    limit: int | None = Setting(
         None, gt=0, description="Only so many documents or rows, chosen by a hash: the same ones each time."
     )
     format: (
         Literal["txt", "md", "pdf", "docx", "pptx", "epub", "html", "jsonl", "json", "csv", "tsv", "parquet"]
         | None
-    ) = Field(
+    ) = Setting(
         None, description="How the files are read, whatever their names end in; by the ending if absent."
     )
 
@@ -184,13 +195,20 @@ class _Reading:
         missing = [name for name in self.needed if name not in DOCUMENT]
         if missing:
             raise KindError(
-                f"`{self.node}`: {file.name} is a document, which has path, title, text and sha256; "
+                f"`{self.node}`: {file.name} is a document, which has path, title, text, sha256 and pages; "
                 f"the type also wants `{missing[0]}`",
                 "leave it out of the type, make it optional, or read rows (jsonl, csv, parquet)",
             )
+        for name in self.fields.keys() & DOCUMENT.keys():
+            if not fits(duckdb_type(DOCUMENT[name]), duckdb_type(self.fields[name])):
+                raise KindError(
+                    f"`{self.node}`: {file.name} is a document, whose `{name}` is no "
+                    f"{describe(self.fields[name])}",
+                    f"write `{name}: {describe(DOCUMENT[name])}`",
+                )
         from engine.data import readers
 
-        item = readers.document(file, hashed="sha256" in self.fields)
+        item = readers.document(file, self.fields)
         if item.values is None:
             own = {"path": file.name} if "path" in self.fields else {}
             return Made(own, "failed", f"{file.name}: {item.failure}", identity=file.name)
