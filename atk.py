@@ -18,7 +18,8 @@ import asyncio
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from engine.language.program import Program
     from engine.runtime import Options
+    from engine.runtime.executors import Executor
 
 __all__ = ["GraphError", "NodePlan", "NodeProgress", "Plan", "Summary", "connect", "execute", "plan"]
 
@@ -85,12 +87,14 @@ def execute(
     out: str | os.PathLike[str] | None = None,
     root: str | os.PathLike[str] | None = None,
     listener: Listener | None = None,
+    executor: Callable[[], Executor] | None = None,
 ) -> Summary:
     """Run a graph and wait for its end; arguments are those of `plan`.
 
     A run that fails gives a summary that says so (`summary.status`, `summary.errors`) and
     keeps every row that was finished. `listener` is called with the events of
-    `engine.runtime.events` as they happen, from the thread that runs the graph.
+    `engine.runtime.events` as they happen, from the thread that runs the graph. `executor` makes an
+    `engine.runtime.executors.Executor`, which answers the requests in place of this process.
 
     Raises `GraphError` where the graph has an error, before anything is paid for.
     """
@@ -98,6 +102,7 @@ def execute(
     from engine.runtime.loop import run
 
     program, options = _prepare("exec", graph, params, models, profile, store, out, root)
+    options = replace(options, executor=executor)
     return run(runtime.execute(program, options, listener or _deaf))
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, cast
+from uuid import uuid4
 
 from engine.kinds.base import Row
 from engine.models.base import Halted, Model, Reply, Request, Status
+from engine.runtime.batches import Here, Sender
 from engine.runtime.events import NodeProgress
 from engine.store.records import CallRecord
 
@@ -69,6 +72,7 @@ class Calls:
         graph: str,
         dry: bool,
         max_cost: float | None = None,
+        sender: Sender | None = None,
     ):
         self.store, self.open_model, self.graph, self.dry, self.max_cost = (
             store,
@@ -77,6 +81,7 @@ class Calls:
             dry,
             max_cost,
         )
+        self.sender = sender or Here()
         self.models: dict[str, Model] = {}
         self.flying: dict[bytes, Flight] = {}
         self.lookups: dict[bytes, asyncio.Future[Reply | None]] = {}
@@ -153,10 +158,11 @@ class Calls:
             raise Unpaid
         if self.stopping is not None:
             raise Stopping(self.stopping)
+        entry = partial(self.enter, progress, model, request, key, row, role, attempt)
         progress.in_flight += 1
         self.paying += 1
         try:
-            reply = await model.call(request, float(depth))
+            reply = await self.sender.call(model, request, float(depth), entry)
         except Halted:
             raise Stopping(self.stopping or "stopped") from None
         finally:
@@ -166,20 +172,37 @@ class Calls:
                 self.all_landed.set()
         if reply.down and not reply.attempts:
             raise Down(reply.error)
+        entry(reply)
+        if reply.down:
+            raise Down(reply.error)
+        return reply
+
+    def enter(
+        self,
+        progress: NodeProgress,
+        model: Model,
+        request: Request,
+        key: bytes,
+        row: Row,
+        role: str,
+        attempt: int,
+        reply: Reply,
+        spare: bool = False,
+    ) -> None:
+        """Count a reply and write it down. A spare one is no answer to remember, only paid for."""
         progress.calls += 1
         progress.tokens_in += reply.tokens_in
         progress.tokens_out += reply.tokens_out
         progress.cost += reply.cost
         self.spent += reply.cost
+        if spare:
+            key = uuid4().bytes
         record = self.record(progress.name, model, request, key, row, role, attempt, reply)
         self.store.log([record])
         if self.on_call is not None:
             self.on_call(record)
-        if reply.down:
-            raise Down(reply.error)
         if self.max_cost is not None and self.spent >= self.max_cost and self.on_cap is not None:
             self.on_cap(self.spent)
-        return reply
 
     def record(
         self,
@@ -254,6 +277,7 @@ class Calls:
     def stop(self, reason: str) -> None:
         """Nothing new is sent from here on: not what waits for a place at its endpoint either."""
         self.stopping = reason
+        self.sender.halt()
         for model in self.models.values():
             model.halt()
 
@@ -265,6 +289,7 @@ class Calls:
 
     async def close(self) -> None:
         """Give connections back."""
+        await self.sender.close()
         for model in self.models.values():
             await model.close()
 

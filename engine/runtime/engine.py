@@ -9,14 +9,15 @@ import signal
 import time
 import traceback
 from collections import ChainMap
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.kinds.base import Kind, KindError, Row, RowKind
 from engine.kinds.limit import Limit
-from engine.language.program import Node, Program
+from engine.language.program import ModelSpec, Node, Program
+from engine.runtime.batches import Batches, Here
 from engine.runtime.calls import Calls, Stopping
 from engine.runtime.choice import chosen_to_run, hold, read_by
 from engine.runtime.context import NodeContext
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
+    from engine.runtime.executors import Executor
+
 
 @dataclass(frozen=True)
 class Options:
@@ -66,6 +69,7 @@ class Options:
     max_cost: float | None = None  # USD; at this much nothing new is asked
     detailed: bool = False  # the listener hears of each call and each row that failed
     select: tuple[str, ...] = ()  # only these nodes run, see `selection`; all of them where it is empty
+    executor: Callable[[], Executor] | None = None  # makes who answers requests; this process where None
 
 
 class Engine:
@@ -91,7 +95,8 @@ class Engine:
             self.selected = with_limits(program, chosen_to_run(program, kinds, store, options.select))
             self.read = read_by(program, self.selected)
             hold(program, store, self.read)
-        self.calls = Calls(store, self.open_model, program.name, dry, options.max_cost)
+        sender = Batches(options.executor, self.spec_of) if options.executor else Here()
+        self.calls = Calls(store, self.open_model, program.name, dry, options.max_cost, sender)
         self.calls.on_cap = lambda spent: self.stop(f"--max-cost reached: {spent:.4f} USD spent")
         seed = program.params.get("seed")
         if options.detailed:
@@ -237,15 +242,19 @@ class Engine:
                 self.error(f"`{name}`: {error.message}", error.help)
                 self.stop(f"`{name}` could not be done; nothing was asked")
 
-    def open_model(self, name: str) -> Any:
-        from engine.models import open_model
-
+    def spec_of(self, name: str) -> ModelSpec:
+        """A model of the graph; one in this process with its folder."""
         spec = self.program.models[name]
         if spec.provider == "transformers":
             made = self.trained(spec.trained) if spec.trained else None
             folders = [self.options.root, self.program.path.parent]
             spec = located(spec, folders, str(made["folder"]) if made else None)
-        return open_model(spec, os.environ, self.endpoints)
+        return spec
+
+    def open_model(self, name: str) -> Any:
+        from engine.models import open_model
+
+        return open_model(self.spec_of(name), os.environ, self.endpoints)
 
     def types_in_scope(self, station: Station) -> tuple[dict[str, str], dict[str, str]]:
         """Columns of a row-wise node's input with its `let`s, and the same under what it adds."""
