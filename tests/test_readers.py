@@ -74,6 +74,13 @@ def test_paths_folders_and_patterns(tmp_path: Path, path: str, names: list[str])
     assert [one.own["path"] for one in source(tmp_path, path).read()] == names
 
 
+def test_a_path_that_is_set_to_nothing_has_no_rows(tmp_path: Path) -> None:
+    found = bench("source", tmp_path, {"path": None}, name="documents", result=rows_of(DOCUMENT))
+    assert list(found.read()) == []
+    with pytest.raises(Problem, match="needs `path`"):
+        bench("source", tmp_path, {}, name="documents", result=rows_of(DOCUMENT))
+
+
 def test_beside_the_graph_comes_after_where_the_command_runs(tmp_path: Path) -> None:
     graph = tmp_path / "graphs"
     write(graph, {"inputs/a.txt": "beside the graph"})

@@ -55,7 +55,7 @@ class SourceSettings(Settings):
     path: Annotated[str | None, Role.INPUT_PATH] = Setting(
         None,
         description="A file, a folder (with all below it) or a pattern such as `notes/*.md`; looked for "
-        "where the command runs, then beside the graph.",
+        "where the command runs, then beside the graph. Where a param says `null`, there are no rows.",
     )
     hub: str | None = Setting(
         None, description="A data set of the Hugging Face hub, `owner/name`, in place of `path`."
@@ -90,7 +90,7 @@ class Source(SourceKind):
         for setting in ("subset", "split", "revision"):
             if settings.hub is None and getattr(settings, setting) is not None:
                 raise Problem("ATK150", f"`{setting}` is for a data set of the hub", setting, "add `hub`")
-        if settings.path is None and settings.hub is None:
+        if settings.path is None and settings.hub is None and not _without(settings):
             raise Problem("ATK105", f"`{shape.name}` needs `path`", "path")
         if settings.path is not None and not settings.path.strip():
             raise Problem(
@@ -113,6 +113,8 @@ class Source(SourceKind):
         if settings.hub is not None:
             part = _part(settings)
             return ["hub", part.name, part.subset, part.split, part.revision]
+        if _without(settings):
+            return []
         return files.signature(self.found(context).files)
 
     def read(self, context: Context, known: Known) -> Iterable[Made]:
@@ -134,10 +136,17 @@ class Source(SourceKind):
         if settings.hub is not None:
             part = _part(settings)
             return files.Found((files.File(Path(part.name), part.told, "hub", part),), Counter())
+        if _without(settings):
+            return files.Found((), Counter())
         try:
             return files.find(settings.path or "", read_from(context), settings.format)
         except files.NothingFound as error:
             raise KindError(f"`{context.node.name}`: {error.message}", error.help) from error
+
+
+def _without(settings: SourceSettings) -> bool:
+    """Whether `path` is set, and set to nothing: a graph that reads more only where its author has more."""
+    return "path" in settings.model_fields_set and settings.path is None and settings.hub is None
 
 
 def _part(settings: SourceSettings) -> Part:

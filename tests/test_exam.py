@@ -1,0 +1,61 @@
+"""The exam: which of its facts the training asked about, and what becomes of the result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.store.reader import open_reader
+from tests.test_graphs import run
+
+TURNS = [("user", "What is the training of the Army for?"), ("assistant", "It is for readiness.")]
+FORMS = {
+    "messages": [{"role": role, "content": text, "train": role == "assistant"} for role, text in TURNS],
+    "segments": [{"role": role, "text": text, "train": role == "assistant"} for role, text in TURNS],
+}
+
+
+def written(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def sat(root: Path, *taught: dict[str, object]) -> dict[str, list[tuple[object, ...]]]:
+    """Tables of an exam on the shipped documents, whose subject was taught this."""
+    values: dict[str, str] = {}
+    if taught:
+        values["taught"] = str(written(root / "sft.jsonl", [*taught]))
+    run(root, "exam", values, "dev")
+    reader = open_reader(root / "store.duckdb")
+    return {
+        "exchanges": reader.sql("SELECT text FROM exchanges").rows,
+        "asked": reader.sql("SELECT DISTINCT asked FROM provenance").rows,
+        "judged": reader.sql("SELECT count(*) FROM calls WHERE node = 'matched'").rows,
+        "parts": reader.sql("SELECT DISTINCT part FROM accuracy ORDER BY part").rows,
+        "facts": reader.sql("SELECT part, sum(n) FROM accuracy WHERE part <> 'invented' GROUP BY 1").rows,
+    }
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_fact_that_the_training_asked_about_is_told_apart(form: str, tmp_path: Path) -> None:
+    found = sat(tmp_path, {form: FORMS[form]})
+    assert found["exchanges"] == [("\n".join(f"{role}: {text}" for role, text in TURNS),)]
+    assert found["judged"][0][0] > 0  # type: ignore[operator]
+    assert found["asked"] == [(True,)]  # as the stand-in judges everything
+    assert found["parts"] == [("all facts",), ("asked",), ("invented",)]
+    facts = dict(found["facts"])  # type: ignore[arg-type]
+    assert facts["asked"] == facts["all facts"]
+
+
+def test_what_shares_no_word_with_the_training_was_never_asked_and_costs_no_call(tmp_path: Path) -> None:
+    found = sat(tmp_path, {"messages": [{"role": "user", "content": "Ostriches?"}]})
+    assert (found["asked"], found["judged"]) == ([(False,)], [(0,)])
+    assert found["parts"] == [("all facts",), ("invented",), ("unasked",)]
+
+
+def test_without_the_training_data_nothing_is_claimed(tmp_path: Path) -> None:
+    found = sat(tmp_path)
+    assert (found["asked"], found["judged"]) == ([], [(0,)])
+    assert found["parts"] == [("all facts",), ("invented",)]
