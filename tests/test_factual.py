@@ -77,10 +77,25 @@ def test_passages_fit_and_point_to_their_place(run: Run) -> None:
 def test_every_question_leads_back_to_one_passage(run: Run) -> None:
     assert run.rows(
         "SELECT count(*) FROM unique_pairs q LEFT JOIN passages p USING (passages_id) "
-        "WHERE p.text IS DISTINCT FROM q.text"
+        "WHERE p.text IS DISTINCT FROM q.text AND q.cited IS NULL"
     ) == [(0,)]
     assert run.rows("SELECT count(*) > 50 FROM unique_pairs") == [(True,)]
     assert run.rows("SELECT count(*) = count(DISTINCT question) FROM unique_pairs") == [(True,)]
+
+
+def test_what_is_asked_across_passages_cites_those_it_was_drawn_from(run: Run) -> None:
+    """Two passages at least, none twice, each by its id and with words of it; no others were judged by."""
+    asked = run.rows("SELECT used, cited, text FROM unique_pairs WHERE cited IS NOT NULL")
+    passages = {str(one): text for one, text in run.rows("SELECT passages_id, text FROM passages")}
+    assert len(asked) > 10
+    for used, cited, text in asked:
+        ids = [one["id"] for one in cited]
+        assert len(set(ids)) == len(ids) == len(used) >= 2
+        assert all(one["text"] in passages[one["id"]] for one in cited)
+        assert all(one["text"] in text for one in cited)
+        assert len(text) < sum(len(one["text"]) + 200 for one in cited)
+    across = run.rows("SELECT count(*) FROM related WHERE len(list_distinct([p.path FOR p IN parts])) > 1")
+    assert across > [(5,)]
 
 
 def test_conversations_take_turns(run: Run) -> None:
@@ -125,14 +140,16 @@ def test_every_row_of_the_set_leads_to_its_prompts_judges_and_page(run: Run) -> 
             assert len(ways) == (1 if "exchanges" in names else turns)  # the user asks on about one question
             for way in ways:
                 told = {step.node: step for step in way}
-                assert {"checked", "drafted", "worthy"} <= told.keys()
-                drafted = told["drafted"].columns
+                judged, written = ("borne_out", "joined") if "joined" in told else ("checked", "drafted")
+                assert {judged, written, "worthy"} <= told.keys()
+                drafted = told[written].columns
                 assert drafted["question"].endswith("?") or drafted["drafted_template"] == "vague"
-                assert all(told[name].calls[0].reply for name in ("checked", "drafted", "worthy"))
+                assert all(told[name].calls[0].reply for name in (judged, written, "worthy"))
             for step in steps:
                 if step.node == "turns":
                     listed = [turn["question"] for turn in step.columns["turns"]]
-                    assert listed == [way[2].columns["question"] for way in ways]
+                    pairs = [next(one for one in way if one.node == "unique_pairs") for way in ways]
+                    assert listed == [pair.columns["question"] for pair in pairs]
 
 
 def test_second_run_does_nothing_and_leaves_files_alone(run: Run) -> None:
@@ -140,7 +157,7 @@ def test_second_run_does_nothing_and_leaves_files_alone(run: Run) -> None:
     again = Run(run.root)
     assert again.summary.calls == 0
     assert {node.state for node in again.summary.progress.values()} == {"unchanged"}
-    assert again.summary.seconds < 1.0
+    assert again.summary.seconds < 2.0
     assert {
         path: path.stat().st_mtime_ns for path in (run.root / "out").rglob("*") if path.is_file()
     } == before

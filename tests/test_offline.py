@@ -358,3 +358,15 @@ def test_the_dice_are_the_same_everywhere() -> None:
 def test_what_is_found_in_a_passage_is_kept() -> None:
     assert read_passage(TEXT) is read_passage(TEXT)
     assert pairs(read_passage(TEXT)) is pairs(read_passage(TEXT))
+
+
+def test_an_answer_across_passages_names_the_two_that_bear_it_out() -> None:
+    first, second = TEXT.split(" Fog ")
+    shown = f"[1] {first}\n\n[2] Fog {second}"
+    asked = record("Joint", used=Many(INT), question=STR, answer=STR)
+    made = ask(Many(asked), {"text": first, "sources": shown})
+    assert made
+    for one in made:
+        assert one["used"] == [1, 2]
+        assert not answer_verdict(None, one["answer"], read_passage(first))[0]
+    assert any(answer_verdict(None, one["answer"], read_passage(TEXT))[0] for one in made)

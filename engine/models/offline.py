@@ -18,6 +18,7 @@ Questions and answers
     About one pair in twelve is spoilt on purpose, so that there is something to reject and to
     repair: its answer goes on with a sentence that is in no passage, or its question is too
     vague to name anything ("What does it mean?").
+    Where it names what it has `used` of passages, `[1] …`, the answer goes on with a sentence of another one.
 Verdicts (`ok`, `worthy`, `keep`, `supported` … any bool, and literals such as "yes" | "no")
     Where the row has an answer: true if the question ends with "?" and names something from the
     passage, and at least 80 % of the answer's content words stand in the passage. Else, of the

@@ -175,13 +175,27 @@ class Filler:
             return self.dice.some(1 + self.dice.below(2), inner.values)
         return [self.fill(inner, name, doc) for _ in range(3)]
 
-    def _used(self) -> list[int]:
-        """Numbers of the passages `[1] …` in the longest text that bear the row's answer out."""
+    def _numbered(self) -> dict[int, Passage]:
+        """The passages `[1] …` of the longest text, by their numbers."""
         texts = [value for value in self.values.values() if isinstance(value, str)]
         parts = NUMBERED.split(max(texts, key=len, default=""))
+        return {int(n): read_passage(text) for n, text in zip(parts[1::2], parts[2::2], strict=False)}
+
+    def _used(self) -> list[int]:
+        """Numbers of the passages that bear the row's answer out."""
         answer = self.answer or ""
-        passages = zip(parts[1::2], parts[2::2], strict=False)
-        return [int(n) for n, text in passages if answer_verdict(None, answer, read_passage(text))[0]]
+        return [n for n, passage in self._numbered().items() if answer_verdict(None, answer, passage)[0]]
+
+    def _joined(self, pair: Pair) -> tuple[Pair, list[int]]:
+        """The pair with a sentence of another passage behind its answer, and the numbers of both."""
+        passages = self._numbered()
+        first = [n for n, passage in passages.items() if pair.answer in passage.text][:1]
+        others = [n for n, passage in passages.items() if n not in first and passage.statements]
+        if not first or not others:
+            return pair, first
+        second = self.dice.pick(others)
+        more = self.dice.pick(passages[second].statements).text
+        return Pair(pair.question, f"{pair.answer} {more}", pair.asked), sorted([*first, second])
 
     def _literal(self, values: tuple[str, ...], name: str) -> str:
         folded = [value.strip().casefold() for value in values]
@@ -344,7 +358,12 @@ class Filler:
         return pair_of(best) if best and len(best.tokens) > 2 else None
 
     def _pair_record(self, wanted: Record, pair: Pair, asks: str, answers: str) -> dict[str, Any]:
+        cites = next((f.name for f in wanted if f.name in USED), None)
+        pair, used = self._joined(pair) if cites else (pair, [])
+
         def filled(f: Field) -> Any:
+            if f.name == cites:
+                return used
             if f.name in (asks, answers) and isinstance(f.type, Scalar) and f.type.name == "str":
                 return pair.question if f.name == asks else pair.answer
             return self.fill(f.type, f.name, f.doc)
