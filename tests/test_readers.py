@@ -167,7 +167,7 @@ def test_a_file_that_cannot_be_opened_is_set_aside(tmp_path: Path) -> None:
 def _reading(made: Bench) -> Any:
     from engine.kinds.source import _Reading
 
-    return _Reading("documents", DOCUMENT)
+    return _Reading("documents", DOCUMENT, "eng")
 
 
 LABEL = Record(

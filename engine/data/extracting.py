@@ -1,9 +1,9 @@
 """The program of the process that reads documents; `extraction` starts it and talks to it.
 
-It is run by its path and imports nothing of the engine. On each line of its input stand, as JSON, the
-path of a file, the seconds it may take and whether its pages are wanted ("pages" of a PDF, "slides"); on
-a line of its output what is in it. It dies of a file that makes it crash, takes it too long or wants too
-much memory, and of the end of its input.
+It is run by its path and imports nothing of the engine. On each line of its input stands, as JSON, a
+request (its path, the seconds it may take, and what is wanted); on a line of its output what is in the
+file. It dies of a file that makes it crash, takes it too long or wants too much memory, and of the end of
+its input.
 """
 
 import contextlib
@@ -12,9 +12,15 @@ import os
 import re
 import secrets
 import signal
+import struct
 import sys
+import zlib
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
+FEW = 10  # letters and digits of a page, below which it has no text
+SMALL, SHARP = 36, 300  # dots an inch of a page that is looked at, and of one that is read
 SURPLUS = 5  # seconds after which it ends by itself, where whoever started it is gone
 
 
@@ -34,30 +40,73 @@ def main() -> None:
     import kreuzberg
 
     for line in sys.stdin:
-        path, seconds, wanted = json.loads(line)
-        signal.alarm(seconds + SURPLUS)
-        answers.write(json.dumps(_read(kreuzberg, path, wanted)) + "\n")
+        request = json.loads(line)
+        signal.alarm(request["seconds"] + SURPLUS)
+        work = _recognise if "page" in request else _read
+        answers.write(json.dumps(_answer(work, kreuzberg, request)) + "\n")
         answers.flush()
         signal.alarm(0)
 
 
-def _read(kreuzberg: Any, path: str, wanted: str | None) -> dict[str, Any]:
-    settings = kreuzberg.ExtractionConfig(
-        output_format="markdown",
-        pages=kreuzberg.PageConfig(extract_pages=True) if wanted == "pages" else None,
-    )
+def _answer(work: Callable[[Any, Any], dict[str, Any]], kreuzberg: Any, request: Any) -> dict[str, Any]:
     try:
-        found = kreuzberg.extract_file_sync(path, config=settings)
-        pages = [[page["page_number"], page["content"]] for page in found.pages or ()]
-        if wanted == "slides":
-            pages = _slides(kreuzberg, path)
+        return work(kreuzberg, request)
     except OSError as error:
         return {"system": error.strerror or str(error)}
     except Exception as error:  # whatever a parser has against a file is the file's affair
         return {"refused": str(error)}
-    metadata = found.metadata
-    title = metadata.get("title") if hasattr(metadata, "get") else None
-    return {"text": found.content, "title": title if isinstance(title, str) else None, "pages": pages}
+
+
+def _read(kreuzberg: Any, request: Any) -> dict[str, Any]:
+    """The text of a file, its title, its pages, and which of them are pictures."""
+    path, format_ = request["path"], request["format"]
+    pages = kreuzberg.PageConfig(extract_pages=True) if format_ == "pdf" else None
+    settings = kreuzberg.ExtractionConfig(output_format="markdown", pages=pages)
+    found = kreuzberg.extract_file_sync(path, config=settings)
+    said = [[page["page_number"], page["content"]] for page in found.pages or ()]
+    pictures = []
+    for number, text in said:
+        letters = len(re.findall(r"\w", text))
+        # A page with nothing but its number is no picture, one with a number and much to see is.
+        if letters < FEW and _shows(kreuzberg, path, number, share=0.1 if letters else 0):
+            pictures.append(number)
+    if format_ == "pptx" and request["paged"]:
+        said = _slides(kreuzberg, path)
+    title = found.metadata.get("title") if hasattr(found.metadata, "get") else None
+    return {
+        "text": found.content,
+        "title": title if isinstance(title, str) else None,
+        "pages": said if request["paged"] or pictures else [],
+        "pictures": pictures,
+    }
+
+
+def _shows(kreuzberg: Any, path: str, number: int, share: float) -> bool:
+    """Whether something covers more than a share of a page: drawn small, so many lines are no empty ones."""
+    try:
+        image = kreuzberg.render_pdf_page(path, number - 1, dpi=SMALL)
+    except Exception:  # a page that cannot be drawn cannot be read either
+        return False
+    parts: dict[bytes, bytes] = {}
+    at = 8
+    while at < len(image):
+        length, name = struct.unpack(">I4s", image[at : at + 8])
+        parts[name] = parts.get(name, b"") + image[at + 8 : at + 8 + length]
+        at += length + 12
+    _, height = struct.unpack(">II", parts[b"IHDR"][:8])
+    dots = zlib.decompress(parts[b"IDAT"])
+    wide = len(dots) // height
+    lines = Counter(dots[at : at + wide] for at in range(wide, len(dots), wide))
+    return lines.total() - max(lines.values(), default=0) > int(height) * share
+
+
+def _recognise(kreuzberg: Any, request: Any) -> dict[str, Any]:
+    """What Tesseract reads on one page."""
+    os.environ["TESSDATA_PREFIX"] = request["folder"]
+    image = kreuzberg.render_pdf_page(request["path"], request["page"] - 1, dpi=SHARP)
+    reader = kreuzberg.OcrConfig(backend="tesseract", language=request["language"])
+    settings = kreuzberg.ExtractionConfig(output_format="markdown", ocr=reader, use_cache=False)
+    return {"text": kreuzberg.extract_bytes_sync(image, "image/png", config=settings).content}
 
 
 def _slides(kreuzberg: Any, path: str) -> list[list[Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import json
 import os
 import re
@@ -17,13 +18,18 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from engine.data.files import File
+from engine.data import recognition
+from engine.data.files import EXTRACTED, File
 from engine.data.pages import Page, starts
+from engine.data.recognition import Read, Unrecognised, completed, missing, tesseract
 
 MISSING = "reading .{format} files needs the package kreuzberg: pip install 'atk[documents]'"
 FRONT = re.compile(r"\A---\n+(?:## )?title: [^\n]*\n+(?:---\n+)?")  # what HTML gets on top of its text
@@ -34,7 +40,6 @@ PROGRAM = Path(__file__).with_name("extracting.py")
 PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TESSDATA_PREFIX", "LD_LIBRARY_PATH")
 # How Word's symbol font numbers its bullets; the characters mean nothing elsewhere.
 BULLETS = {0xF0B7: "•", 0xF0A7: "▪", 0xF0D8: "➢", 0xF0FC: "✓", 0xF0E0: "→", 0xF076: "❖", 0xF06F: "○"}
-PAGES = {"pdf": "pages", "pptx": "slides"}  # what a format has that its reader tells apart
 ZIPPED = ("docx", "pptx", "epub")
 BEGINNINGS = (
     (b"%PDF-", "a PDF"),
@@ -59,26 +64,62 @@ class Extracted:
     text: str
     title: str | None
     pages: list[Page]  # in characters of the text; of a file that has no pages, and where not asked for, none
+    left: Mapping[str, Sequence[int]]  # pages that are pictures and could not be read, by the reason
 
 
-def text_of(file: File, paged: bool = False) -> Extracted:
-    """What is in a file; `paged` says whether the pages are wanted. Raises `NoText`."""
+def text_of(file: File, paged: bool = False, language: str = "eng") -> Extracted:
+    """What is in a file; `paged` says whether the pages are wanted. Raises `NoText`.
+
+    Pages of a PDF that are pictures are read by Tesseract, in a language that it knows.
+    """
     if find_spec("kreuzberg") is None:
         raise NoText(MISSING.format(format=file.format))
     size = _looked_at(file)
-    wanted = PAGES.get(file.format) if paged else None
-    found = _reader.read(file.path, SECONDS + SECONDS_PER_MB * (size >> 20), wanted)
+    seconds = SECONDS + SECONDS_PER_MB * (size >> 20)
+    found = _reader.ask(file.path, seconds, format=file.format, paged=paged)
     if "system" in found:
         raise NoText(f"cannot be read: {found['system']}")
     if "refused" in found:
         raise NoText(_reason(file, found["refused"]))
     text = found["text"].replace("\r\n", "\n").replace("\r", "\n").translate(BULLETS)
     text = FRONT.sub("", text).strip("\n")
-    if not text.strip():
-        pictures = "; if its pages are pictures, run it through OCR first" if file.format == "pdf" else ""
-        raise NoText(f"there is no text in it{pictures}")
     pages = [(number, said) for number, said in found.get("pages", ())]
-    return Extracted(text + "\n", (found["title"] or "").strip() or None, starts(text, pages))
+    if pictures := found.get("pictures"):
+        read = completed(text, pages, pictures, language, functools.partial(_recognised, file, language))
+    else:
+        read = Read(text, starts(text, pages))
+    if not read.text.strip():
+        reason = next(iter(read.left), None)
+        raise NoText("there is no text in it" + (f", its pages are pictures: {reason}" if reason else ""))
+    return Extracted(read.text + "\n", (found["title"] or "").strip() or None, read.pages, read.left)
+
+
+def _recognised(file: File, language: str, page: int) -> str:
+    """What stands on a page that is a picture. Raises `Unrecognised`."""
+    there = tesseract()
+    assert there is not None
+    try:
+        found = _reader.ask(file.path, recognition.SECONDS, page=page, language=language, folder=there.folder)
+    except NoText as error:
+        raise Unrecognised(str(error)) from error
+    if "text" not in found:
+        raise Unrecognised(f"Tesseract cannot read it: {found.get('system') or _said(found['refused'])}")
+    text: str = found["text"]
+    return text
+
+
+def means(formats: Collection[str], language: str) -> list[Any]:
+    """What files of some formats are read with, JSON-able: it changes when what was missing is installed."""
+    if not set(EXTRACTED.values()) & set(formats):
+        return []
+    return [find_spec("kreuzberg") is not None, missing(language) if "pdf" in formats else None]
+
+
+def version() -> str:
+    """Of the package that reads; empty where it is not installed."""
+    with contextlib.suppress(PackageNotFoundError):
+        return metadata.version("kreuzberg")
+    return ""
 
 
 def _looked_at(file: File) -> int:
@@ -108,13 +149,13 @@ class _Reader:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
-    def read(self, path: Path, seconds: int, wanted: str | None = None) -> dict[str, Any]:
+    def ask(self, path: Path, seconds: int, **wanted: Any) -> dict[str, Any]:
         """What the process says of a file. Raises `NoText` where it says nothing."""
         with self._lock:
             process = self._running()
             assert process.stdin
             try:
-                asked = [os.fspath(path.absolute()), seconds, wanted]
+                asked = {"path": os.fspath(path.absolute()), "seconds": seconds, **wanted}
                 process.stdin.write(json.dumps(asked).encode() + b"\n")
                 process.stdin.flush()
                 line = self._line(process, seconds)
@@ -185,10 +226,14 @@ def _died(code: int) -> str:
 
 
 def _reason(file: File, said: str) -> str:
-    """The first line of what the parser said, without the names of its own parts."""
-    said = said.strip().split("\n")[0]
-    said = re.sub(r"\b\w*(?:Error|Exception): ", "", said)
-    parts = list(dict.fromkeys(part.strip() for part in said.split(": ") if part.strip()))
     if "assword" in said or "ncrypted" in said:
         return "it is encrypted: save it without a password"
-    return f"no {file.format} that can be read: {': '.join(parts)}" if parts else f"no {file.format}"
+    told = _said(said)
+    return f"no {file.format} that can be read: {told}" if told else f"no {file.format}"
+
+
+def _said(said: str) -> str:
+    """The first line of what a parser said, without the names of its own parts."""
+    said = said.strip().split("\n")[0]
+    said = re.sub(r"\b\w*(?:Error|Exception): ", "", said)
+    return ": ".join(dict.fromkeys(part.strip() for part in said.split(": ") if part.strip()))

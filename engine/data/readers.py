@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import IO, Any
 
 from engine.data import hub
@@ -23,24 +23,29 @@ BATCH = 1_024  # rows of a parquet file in memory at once
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing read: its values, or why there are none. `place` is "line 3" or "row 3"."""
+    """One thing read: its values, or why there are none. `place` is "line 3" or "row 3".
+
+    `left` are pages of a document that could not be read, by the reason.
+    """
 
     values: dict[str, Any] | None
     place: str | None = None
     failure: str | None = None
+    left: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 class Unreadable(Exception):
     """A whole file that cannot be read from here on; the message says why."""
 
 
-def document(file: File, wanted: Collection[str] = ()) -> Item:
+def document(file: File, wanted: Collection[str] = (), language: str = "eng") -> Item:
     """A document as `path`, `title` and `text`. Lines end in a line feed, a byte order mark is gone.
 
     Where they are wanted, also `sha256`, in hexadecimal, of the file's bytes; and `pages`, each with the
-    character of the text at which it begins, of a file that has none an empty list.
+    character of the text at which it begins, of a file that has none an empty list. `language` is that of
+    pages that are pictures.
     """
-    item = _document(file, "pages" in wanted)
+    item = _document(file, "pages" in wanted, language)
     if "sha256" not in wanted or item.values is None:
         return item
     try:
@@ -48,18 +53,19 @@ def document(file: File, wanted: Collection[str] = ()) -> Item:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
         return Item(None, failure=f"cannot be read: {error.strerror or error}")
-    return Item(item.values | {"sha256": digest})
+    return replace(item, values=item.values | {"sha256": digest})
 
 
-def _document(file: File, paged: bool) -> Item:
+def _document(file: File, paged: bool, language: str) -> Item:
     if file.format in EXTRACTED.values():
         try:
-            found = text_of(file, paged)
+            found = text_of(file, paged, language)
         except NoText as error:
             return Item(None, failure=str(error))
         named = found.title or title(found.text) or pretty(file.path.stem)
         pages = [asdict(page) for page in found.pages]
-        return Item({"path": file.name, "title": named, "text": found.text, "pages": pages})
+        values = {"path": file.name, "title": named, "text": found.text, "pages": pages}
+        return Item(values, left=found.left)
     try:
         text = read_text(file)
     except NotText as error:

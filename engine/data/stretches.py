@@ -52,6 +52,14 @@ def stretches(file: File) -> Iterator[Stretch]:
         raise Unreadable(f"cannot be read: {error.strerror or error}") from error
 
 
+def document(file: File, how: str) -> bytes | None:
+    """The mark of a document that is costly to read, and of how it is read; None where it cannot be read."""
+    try:
+        return _mark(file, how, [(file.path.read_bytes(), None)])
+    except OSError:
+        return None
+
+
 def _jsonl(file: File) -> Iterator[Stretch]:
     def records() -> Iterator[Record]:
         with file.path.open("rb") as handle:

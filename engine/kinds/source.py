@@ -39,13 +39,8 @@ if TYPE_CHECKING:
     from engine.data import readers
 
 PAGES = Many(Record((Field("page", INT), Field("start", INT))))
-DOCUMENT: dict[str, Type] = {
-    "path": STR,
-    "title": STR,
-    "text": STR,
-    "sha256": STR,
-    "pages": PAGES,
-}  # what a document has
+DOCUMENT: dict[str, Type] = {"path": STR, "title": STR, "text": STR, "sha256": STR, "pages": PAGES}
+TOLD = 5  # documents named in one line of the summary
 SURE = 100  # rows without a column before it is said to be missing altogether
 
 
@@ -67,6 +62,11 @@ class SourceSettings(Settings):
     )
     limit: int | None = Setting(
         None, gt=0, description="Only so many documents or rows, chosen by a hash: the same ones each time."
+    )
+    ocr_language: str = Setting(
+        "eng",
+        pattern=r"^\w+(\+\w+)*$",
+        description="Of PDF pages that are pictures: their languages, as Tesseract names them (`deu+eng`).",
     )
     format: (
         Literal["txt", "md", "pdf", "docx", "pptx", "epub", "html", "jsonl", "json", "csv", "tsv", "parquet"]
@@ -115,7 +115,10 @@ class Source(SourceKind):
             return ["hub", part.name, part.subset, part.split, part.revision]
         if _without(settings):
             return []
-        return files.signature(self.found(context).files)
+        from engine.data.extraction import means
+
+        found = self.found(context).files
+        return files.signature(found) + means({file.format for file in found}, settings.ocr_language)
 
     def read(self, context: Context, known: Known) -> Iterable[Made]:
         """Rows in the order of the files; of a `limit`, those with the smallest hashes."""
@@ -128,8 +131,14 @@ class Source(SourceKind):
             context.say(f"{were} left out ({kinds}); {files.KNOWN} are read")
         record = cast(Record, cast(Many, context.node.result).of)
         if settings.limit is None:
-            return _Reading(context.node.name, record, known).all(found.files)
-        return _Reading(context.node.name, record).sample(found.files, settings.limit)
+            reading = _Reading(context.node.name, record, settings.ocr_language, known)
+            yield from reading.all(found.files)
+        else:
+            reading = _Reading(context.node.name, record, settings.ocr_language)
+            yield from reading.sample(found.files, settings.limit)
+        for reason, pages in reading.left.items():
+            more = f" and of {len(pages) - TOLD} more" if len(pages) > TOLD else ""
+            context.say(f"pages that are pictures were left out ({'; '.join(pages[:TOLD])}{more}): {reason}")
 
     def found(self, context: Context) -> files.Found:
         settings = cast(SourceSettings, context.node.settings)
@@ -156,8 +165,10 @@ def _part(settings: SourceSettings) -> Part:
 class _Reading:
     """One pass over the files of a source."""
 
-    def __init__(self, node: str, record: Record, known: Known | None = None):
+    def __init__(self, node: str, record: Record, language: str, known: Known | None = None):
         self.node, self.record, self.validate, self.known = node, record, validator(record), known
+        self.language = language
+        self.left: dict[str, list[str]] = {}  # pages of documents that could not be read, by the reason
         self.fields = {field.name: field.type for field in record}
         self.needed = [field.name for field in record if not isinstance(field.type, Optional)]
         self.seen: dict[bytes, bytes | None] = {}  # content -> the stretch where it came first
@@ -165,10 +176,10 @@ class _Reading:
 
     def all(self, found: Iterable[files.File]) -> Iterator[Made]:
         for file in found:
-            if file.is_document:
-                yield self.document(file)
-            else:
+            if not file.is_document:
                 yield from self.rows(file)
+            elif (made := self.document(file)) is not None:
+                yield made
 
     def sample(self, found: Iterable[files.File], limit: int) -> Iterator[Made]:
         """The documents and rows with the smallest hashes of their identity, in their order."""
@@ -196,11 +207,34 @@ class _Reading:
                     failed.append((order, made))
         chosen = [(place, what) for _, place, what in heap]
         for _, what in sorted([*chosen, *failed], key=lambda entry: entry[0]):
-            yield self.document(what) if isinstance(what, files.File) else what
+            row = self.document(what) if isinstance(what, files.File) else what
+            if row is not None:
+                yield row
 
     # -- documents -----------------------------------------------------------------------------
 
-    def document(self, file: files.File) -> Made:
+    def document(self, file: files.File) -> Made | None:
+        """The row of a document; None for one that stands."""
+        from engine.data import readers
+
+        self.check(file)
+        mark = self.mark(file)
+        if mark is not None and self.known is not None and self.known.stands(mark):
+            return None
+        item = readers.document(file, self.fields, self.language)
+        if item.values is None:
+            told: dict[str, Any] = {"path": file.name} if "path" in self.fields else {}
+            return Made(told, "failed", f"{file.name}: {item.failure}", identity=file.name)
+        for reason, pages in item.left.items():
+            self.left.setdefault(reason, []).append(f"{file.name}: {', '.join(map(str, pages))}")
+        own = {name: item.values.get(name) for name in self.fields}
+        stretch = None
+        if mark is not None and self.known is not None and not item.left:
+            stretch = Stretch(mark, self.known.skipped)
+        return Made(own, identity=file.name, stretch=stretch)
+
+    def check(self, file: files.File) -> None:
+        """Whether the type is one that a document can have. Raises `KindError`."""
         missing = [name for name in self.needed if name not in DOCUMENT]
         if missing:
             raise KindError(
@@ -208,20 +242,21 @@ class _Reading:
                 f"the type also wants `{missing[0]}`",
                 "leave it out of the type, make it optional, or read rows (jsonl, csv, parquet)",
             )
-        for name in self.fields.keys() & DOCUMENT.keys():
-            if not fits(duckdb_type(DOCUMENT[name]), duckdb_type(self.fields[name])):
+        for name, kind in DOCUMENT.items():
+            if name in self.fields and not fits(duckdb_type(kind), duckdb_type(self.fields[name])):
                 raise KindError(
                     f"`{self.node}`: {file.name} is a document, whose `{name}` is no "
                     f"{describe(self.fields[name])}",
-                    f"write `{name}: {describe(DOCUMENT[name])}`",
+                    f"write `{name}: {describe(kind)}`",
                 )
-        from engine.data import readers
 
-        item = readers.document(file, self.fields)
-        if item.values is None:
-            own = {"path": file.name} if "path" in self.fields else {}
-            return Made(own, "failed", f"{file.name}: {item.failure}", identity=file.name)
-        return Made({name: item.values.get(name) for name in self.fields}, identity=file.name)
+    def mark(self, file: files.File) -> bytes | None:
+        """By what a document is known that takes long to read: one that was read well is not read again."""
+        if self.known is None or file.format not in files.EXTRACTED.values():
+            return None
+        from engine.data import extraction, stretches
+
+        return stretches.document(file, f"{extraction.version()} {self.language}")
 
     # -- rows ----------------------------------------------------------------------------------
 
