@@ -466,7 +466,9 @@ def test_without_a_price_what_the_endpoint_says_it_cost(
 ) -> None:
     usage = {"prompt_tokens": 1_000, "completion_tokens": 200, "cost": told}
     server.config(rules=[{"contains": "", "raw": completion({"content": "Yes"}, usage=usage)}])
-    assert one(server, **({"price": price} if price else {})).cost == pytest.approx(dollars)
+    reply = one(server, **({"price": price} if price else {}))
+    assert reply.cost == pytest.approx(dollars)
+    assert reply.cost_reported == (told if dollars else None)
 
 
 @pytest.mark.parametrize(

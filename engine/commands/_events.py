@@ -74,6 +74,7 @@ class Events:
                 "tokens_in": call.tokens_in,
                 "tokens_out": call.tokens_out,
                 "cost": call.cost,
+                "cost_reported": call.cost_reported,
                 "ms": round(call.ms, 1),
                 "http_attempts": call.http_attempts,
             }

@@ -42,7 +42,8 @@ class Reply:
 
     `ok`: the model finished. `cut`: it ran into the token limit. `refused`: it or a filter
     declined. `error`: no answer; `fault` says of which sort. Only errors are never memoized.
-    Tokens are the endpoint's own figures where it gives them, else estimates. `cost` is USD.
+    Tokens are the endpoint's own figures where it gives them, else estimates. `cost` is USD by the
+    model's `price`, and where it has none what the endpoint reports, which is also in `cost_reported`.
     """
 
     status: Status
@@ -56,11 +57,17 @@ class Reply:
     tokens_cached: int = 0
     tokens_thought: int = 0
     cost: float = 0.0
+    cost_reported: float | None = None  # None where the endpoint says nothing of it
     ms: float = 0.0
     attempts: int = 1  # HTTP requests that this reply took
     sent: bytes | None = None  # the body of the request that was answered
     endpoint: str | None = None  # who answered, where there are several
     down: bool = False  # an error, and the endpoint is taken to be dead: others would fare no better
+
+    @property
+    def dearest(self) -> float:
+        """USD by whichever count is the larger: what a cap is held against."""
+        return self.cost if self.cost_reported is None else max(self.cost, self.cost_reported)
 
 
 class Halted(Exception):

@@ -191,9 +191,10 @@ class Wire:
             return Failure("server", f"{host} answered without a vector", retry=True)
         reply = Reply("ok", text, finish="stop")
         usage = data.get("usage")
-        given = isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int)
-        # A vector is no text: where tokens are not told, those of what was sent are estimated.
-        told = usage if given else {"prompt_tokens": tokens.of_messages(request.messages)}
+        told = dict(usage) if isinstance(usage, dict) else {}
+        if not isinstance(told.get("prompt_tokens"), int):
+            # A vector is no text: where tokens are not told, those of what was sent are estimated.
+            told["prompt_tokens"] = tokens.of_messages(request.messages)
         self._count(reply, told, request)
         return reply
 
@@ -228,14 +229,16 @@ class Wire:
         reply.cost = cost(
             self.spec.price, reply.tokens_in, reply.tokens_out, reply.tokens_cached, reply.tokens_thought
         )
-        if not self.spec.price and isinstance(usage, dict):
-            reply.cost = _dollars(usage.get("cost"))
+        if isinstance(usage, dict) and "cost" in usage:
+            reply.cost_reported = _dollars(usage["cost"])
+            if not self.spec.price:
+                reply.cost = reply.cost_reported or 0.0
 
 
-def _dollars(told: Any) -> float:
-    """What the endpoint itself says that the call cost, as some do (OpenRouter); 0 where it says nothing."""
+def _dollars(told: Any) -> float | None:
+    """What the endpoint itself says that the call cost, as OpenRouter does; None where it is no price."""
     known = isinstance(told, int | float) and not isinstance(told, bool) and 0 <= told < float("inf")
-    return float(told) if known else 0.0
+    return float(told) if known else None
 
 
 def model_names(payload: bytes) -> list[str]:

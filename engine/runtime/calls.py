@@ -91,7 +91,8 @@ class Calls:
         self.stopping: str | None = None
         self.on_cap: Callable[[float], None] | None = None
         self.on_call: Callable[[CallRecord], None] | None = None
-        self.spent = 0.0
+        self.reported, self.by_price = 0.0, 0.0  # USD, of calls of which both are known
+        self.spent = 0.0  # USD; of each call what its price or its endpoint says, whichever is more
 
     def model(self, name: str) -> Model:
         """The model of that name in the graph, opened at first use."""
@@ -194,7 +195,10 @@ class Calls:
         progress.tokens_in += reply.tokens_in
         progress.tokens_out += reply.tokens_out
         progress.cost += reply.cost
-        self.spent += reply.cost
+        self.spent += reply.dearest
+        if reply.cost_reported is not None and model.spec.price:
+            self.reported += reply.cost_reported
+            self.by_price += reply.cost
         if spare:
             key = uuid4().bytes
         record = self.record(progress.name, model, request, key, row, role, attempt, reply)
@@ -238,6 +242,7 @@ class Calls:
             tokens_cached=reply.tokens_cached,
             tokens_thought=reply.tokens_thought,
             cost=reply.cost,
+            cost_reported=reply.cost_reported,
             ms=reply.ms,
             http_attempts=reply.attempts,
             at=datetime.now(UTC),

@@ -56,6 +56,10 @@ if TYPE_CHECKING:
     from engine.runtime.executors import Executor
 
 
+OFF = 1.01
+"""Two counts of a cost differ where one is more than so many times the other."""
+
+
 @dataclass(frozen=True)
 class Options:
     """How a graph is planned or run. Paths are absolute."""
@@ -97,7 +101,7 @@ class Engine:
             hold(program, store, self.read)
         sender = Batches(options.executor, self.spec_of) if options.executor else Here()
         self.calls = Calls(store, self.open_model, program.name, dry, options.max_cost, sender)
-        self.calls.on_cap = lambda spent: self.stop(f"--max-cost reached: {spent:.4f} USD spent")
+        self.calls.on_cap = self.capped
         seed = program.params.get("seed")
         if options.detailed:
             self.calls.on_call = lambda call: self.tell(Called(call))
@@ -336,6 +340,7 @@ class Engine:
     async def summarize(self, started: float) -> Summary:
         await self.rounds.unmet()
         self.tell_of_those_below()
+        self.tell_of_prices()
         results = {station.result for station in self.stations.values()}
         failed_rows = sum(one.failed for one in self.progress.values())
         status: RunStatus = "done"
@@ -420,6 +425,19 @@ class Engine:
             for station in self.stations.values():
                 if isinstance(station, RowStation):
                     station.inbox.filled.set()
+
+    def capped(self, spent: float) -> None:
+        """What was to be spent at most is spent."""
+        by_price = sum(one.cost for one in self.progress.values())
+        more = f" as the endpoint counts, {by_price:.4f} by `price`" if spent > by_price * OFF else ""
+        self.stop(f"--max-cost reached: {spent:.4f} USD spent{more}")
+
+    def tell_of_prices(self) -> None:
+        """An endpoint that reports other costs than the graph's `price` makes of its tokens."""
+        reported, by_price = self.calls.reported, self.calls.by_price
+        if max(reported, by_price) > OFF * min(reported, by_price):
+            said = f"the endpoint reports {reported:.4f} USD for what `price` puts at {by_price:.4f} USD"
+            self.note(Note(None, f"{said}; `atk cost` shows both"))
 
     def heed(self) -> None:
         """Raise `Stopping` when the run winds down."""

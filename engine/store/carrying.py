@@ -17,7 +17,8 @@ from engine.store.schema import CALL_COLUMNS, SCHEMA, quote, text
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-FORM = "1"  # of the file
+FORM = "2"  # of the file
+FORMS = {"1": CALL_COLUMNS.keys() - {"cost_reported"}, FORM: CALL_COLUMNS.keys()}  # with their columns
 IMPORTED = 0  # the run of calls that were made elsewhere
 
 
@@ -100,11 +101,12 @@ def _held_against_form(connection: DuckDBPyConnection, source: Path) -> None:
         raise foreign from None
     if not found:
         raise foreign
-    if found[0][0] != FORM:
+    if found[0][0] not in FORMS:
+        known = " and ".join(FORMS)
         raise StoreError(
-            f"{source} was written by another atk (its form is {found[0][0]}, this one reads {FORM})",
+            f"{source} was written by another atk (its form is {found[0][0]}, this one reads {known})",
             "export it again with this version",
         )
-    kinds = {name: kind.partition(" USING")[0] for name, kind in CALL_COLUMNS.items()}
+    kinds = {name: CALL_COLUMNS[name].partition(" USING")[0] for name in FORMS[found[0][0]]}
     if {row[0]: row[1] for row in described} != kinds:
         raise foreign

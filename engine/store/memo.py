@@ -47,7 +47,7 @@ def calls_table(calls: Sequence[CallRecord], run: int) -> pa.Table:
         arrays[name] = _strings([getattr(call, name) for call in calls])
     for name in _NUMBERS:
         arrays[name] = pa.array([getattr(call, name) for call in calls], pa.int32())
-    for name in ("cost", "ms"):
+    for name in ("cost", "cost_reported", "ms"):
         arrays[name] = pa.array([getattr(call, name) for call in calls], pa.float64())
     for name in ("row", "key"):
         arrays[name] = pa.array([getattr(call, name) for call in calls], pa.uuid())

@@ -142,6 +142,7 @@ class CallRecord:
     tokens_cached: int = 0
     tokens_thought: int = 0
     cost: float = 0.0
+    cost_reported: float | None = None  # by the endpoint, where it does
     ms: float = 0.0
     http_attempts: int = 1
 

@@ -39,11 +39,15 @@ CALL_COLUMNS = {
     "tokens_cached": "INTEGER",
     "tokens_thought": "INTEGER",
     "cost": "DOUBLE",
+    "cost_reported": "DOUBLE",  # by the endpoint, where it does
     "ms": "DOUBLE",
     "http_attempts": "INTEGER",
     "called_at": "TIMESTAMP",
     "key": "UUID",
 }
+
+LATER = frozenset({"cost_reported"})
+"""Columns of `calls` that the first version did not have."""
 
 METRIC_COLUMNS = {
     "run": "INTEGER",
@@ -78,7 +82,7 @@ def table_name(graph: str, node: str) -> str:
 
 
 def _first(connection: DuckDBPyConnection) -> None:
-    calls = ", ".join(f"{quote(name)} {kind}" for name, kind in CALL_COLUMNS.items())
+    calls = ", ".join(f"{quote(name)} {kind}" for name, kind in CALL_COLUMNS.items() if name not in LATER)
     # No primary key and no index: joins gain nothing by one, inserts lose three times.
     connection.execute(f"CREATE TABLE {SCHEMA}.calls ({calls})")
     connection.execute(
@@ -120,7 +124,15 @@ def _stretches(connection: DuckDBPyConnection) -> None:
     )
 
 
-MIGRATIONS: list[Callable[[DuckDBPyConnection], None]] = [_first, _snapshots, _metrics, _stretches]
+def _reported(connection: DuckDBPyConnection) -> None:
+    """What endpoints say that calls cost, beside what they cost by the price that a graph states."""
+    connection.execute(f"ALTER TABLE {SCHEMA}.calls ADD COLUMN cost_reported DOUBLE")
+
+
+MIGRATIONS: list[Callable[[DuckDBPyConnection], None]] = [
+    *(_first, _snapshots, _metrics, _stretches),
+    _reported,
+]
 
 
 def version(connection: DuckDBPyConnection) -> int:

@@ -153,6 +153,8 @@ class Completions:
                 "completion_tokens": tokens_out,
                 "total_tokens": tokens_in + tokens_out,
             }
+            if self.config.cost is not None:
+                completion["usage"]["cost"] = self.config.cost
         headers = dict(rule.headers) if rule is not None else {}
         delay = (rule.delay_ms or 0.0) / 1_000 if rule is not None else 0.0
         return Result(200, orjson.dumps(completion), headers, delay)

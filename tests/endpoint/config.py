@@ -69,6 +69,7 @@ class Config:
     reasoning: float = 0.0  # thoughts in a field
     think: float = 0.0  # thoughts in the reply
     usage: bool = True
+    cost: float | None = None  # USD of a call, told in its usage
     # what it takes
     key: str = ""  # 401 for any other
     echo_key: bool = False  # tells the Authorization header in errors
