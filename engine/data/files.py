@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import glob
 import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+
+from engine.data.archives import NotUnpacked, Unpacker, members
 
 if TYPE_CHECKING:
     from engine.data.hub import Part
@@ -34,7 +37,7 @@ ROWS = {
     ".pq": "parquet",
 }
 FORMATS = DOCUMENTS | EXTRACTED | ROWS
-KNOWN = "txt, md, pdf, docx, pptx, epub, html, jsonl, json, csv, tsv and parquet"
+KNOWN = "txt, md, pdf, docx, pptx, epub, html, jsonl, json, csv, tsv and parquet, alone or in a zip"
 
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -63,8 +66,10 @@ class File:
 
     path: Path
     name: str
-    format: str  # one of `FORMATS`, or "hub"
+    format: str  # one of `FORMATS`, "hub", or "zip" for an archive that cannot be read
     part: Part | None = None  # of a data set at the hub, which is no file
+    member: str | None = None  # its name in the archive that `path` is
+    trouble: str | None = None  # why it is not read
 
     @property
     def is_document(self) -> bool:
@@ -83,8 +88,8 @@ def find(path: str, folders: Sequence[Path], format: str | None = None) -> Found
     """The files of a file, folder or pattern, sorted by name.
 
     A relative path is looked for in each of `folders`; the first where it is something counts.
-    In folders and patterns, what begins with a dot is skipped; a folder is read with all below.
-    `format` overrides the extensions. Raises `NothingFound`.
+    In folders and patterns, what begins with a dot is skipped; a folder is read with all below, and so
+    is a zip archive. `format` overrides the extensions. Raises `NothingFound`.
     """
     places = (
         [Path(path).expanduser()] if Path(path).expanduser().is_absolute() else [f / path for f in folders]
@@ -103,22 +108,43 @@ def find(path: str, folders: Sequence[Path], format: str | None = None) -> Found
         if entries is None:
             looked.append(str(place))
             continue
-        files = []
-        for file, name in sorted(entries, key=lambda entry: entry[1]):
-            how = format or FORMATS.get(file.suffix.lower())
+        files: list[File] = []
+        for file, name in entries:
             if _special(file):
                 unread["pipe or device"] += 1
-            elif how is None:
-                unread[file.suffix.lower() or "without an extension"] += 1
-            else:
+            elif file.suffix.lower() == ".zip":
+                files += _archived(file, name, format, unread)
+            elif how := _how(file.suffix, format, unread):
                 files.append(File(file, name, how))
         if files:
-            return Found(tuple(files), unread)
+            return Found(tuple(sorted(files, key=lambda file: file.name)), unread)
         looked.append(f"{place} ({_only(unread)})")
     raise NothingFound(
         f"nothing to read at {' or '.join(looked)}",
         f'a file, a folder or a pattern such as "notes/*.md" is read; of files {KNOWN}',
     )
+
+
+def _how(suffix: str, format: str | None, unread: Counter[str]) -> str | None:
+    """How a file is read, by its extension; None for one that is not, which is counted."""
+    how = format or FORMATS.get(suffix.lower())
+    if how is None:
+        unread[suffix.lower() or "without an extension"] += 1
+    return how
+
+
+def _archived(archive: Path, name: str, format: str | None, unread: Counter[str]) -> Iterator[File]:
+    """The files in a zip archive, as if it were a folder."""
+    try:
+        there = members(archive)
+    except NotUnpacked as error:
+        yield File(archive, name, "zip", trouble=str(error))
+        return
+    for member in there:
+        suffix = PurePosixPath(member.name).suffix
+        how = "zip" if suffix.lower() == ".zip" else _how(suffix, format, unread)
+        if how is not None:
+            yield File(archive, f"{name}/{member.name}", how, member=member.name, trouble=member.trouble)
 
 
 def _only(unread: Counter[str]) -> str:
@@ -231,6 +257,18 @@ def read_text(file: File) -> str:
     except OSError as error:
         raise NotText(f"cannot be read: {error.strerror or error}") from error
     return decode(data, file.name)
+
+
+@contextlib.contextmanager
+def unpacked(file: File, unpacker: Unpacker) -> Iterator[File]:
+    """A file where it can be read: one in an archive is unpacked for so long. Raises `NotUnpacked`."""
+    if file.trouble is not None:
+        raise NotUnpacked(file.trouble)
+    if file.member is None:
+        yield file
+        return
+    with unpacker.unpacked(file.path, file.member) as path:
+        yield replace(file, path=path)
 
 
 def signature(files: Sequence[File]) -> list[list[str | int]]:

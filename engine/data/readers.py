@@ -11,6 +11,7 @@ import hashlib
 import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import IO, Any
 
 from engine.data import hub
@@ -62,7 +63,7 @@ def _document(file: File, paged: bool, language: str) -> Item:
             found = text_of(file, paged, language)
         except NoText as error:
             return Item(None, failure=str(error))
-        named = found.title or title(found.text) or pretty(file.path.stem)
+        named = found.title or title(found.text) or pretty(PurePosixPath(file.name).stem)
         pages = [asdict(page) for page in found.pages]
         values = {"path": file.name, "title": named, "text": found.text, "pages": pages}
         return Item(values, left=found.left)
@@ -72,7 +73,12 @@ def _document(file: File, paged: bool, language: str) -> Item:
         return Item(None, failure=str(error))
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return Item(
-        {"path": file.name, "title": title(text) or pretty(file.path.stem), "text": text, "pages": []}
+        {
+            "path": file.name,
+            "title": title(text) or pretty(PurePosixPath(file.name).stem),
+            "text": text,
+            "pages": [],
+        }
     )
 
 

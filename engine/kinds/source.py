@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from pydantic import Field as Setting
 
 from engine.data import files
+from engine.data.archives import NotUnpacked, Unpacker
 from engine.data.hub import HubProblem, Part
 from engine.kinds.base import Context, KindError, Known, Made, Settings, SourceKind, Stretch, read_from
 from engine.language.columns import fits
@@ -130,12 +131,16 @@ class Source(SourceKind):
             were = "1 file was" if left == 1 else f"{left} files were"
             context.say(f"{were} left out ({kinds}); {files.KNOWN} are read")
         record = cast(Record, cast(Many, context.node.result).of)
-        if settings.limit is None:
-            reading = _Reading(context.node.name, record, settings.ocr_language, known)
-            yield from reading.all(found.files)
-        else:
-            reading = _Reading(context.node.name, record, settings.ocr_language)
-            yield from reading.sample(found.files, settings.limit)
+        reading = _Reading(
+            context.node.name, record, settings.ocr_language, known if settings.limit is None else None
+        )
+        try:
+            if settings.limit is None:
+                yield from reading.all(found.files)
+            else:
+                yield from reading.sample(found.files, settings.limit)
+        finally:
+            reading.unpacker.close()
         for reason, pages in reading.left.items():
             more = f" and of {len(pages) - TOLD} more" if len(pages) > TOLD else ""
             context.say(f"pages that are pictures were left out ({'; '.join(pages[:TOLD])}{more}): {reason}")
@@ -173,10 +178,13 @@ class _Reading:
         self.needed = [field.name for field in record if not isinstance(field.type, Optional)]
         self.seen: dict[bytes, bytes | None] = {}  # content -> the stretch where it came first
         self.again: Counter[bytes] = Counter()  # content that came more than once
+        self.unpacker = Unpacker()
 
     def all(self, found: Iterable[files.File]) -> Iterator[Made]:
         for file in found:
-            if not file.is_document:
+            if file.trouble is not None:
+                yield self.troubled(file, file.trouble)
+            elif not file.is_document:
                 yield from self.rows(file)
             elif (made := self.document(file)) is not None:
                 yield made
@@ -195,6 +203,10 @@ class _Reading:
                 heapq.heapreplace(heap, entry)
 
         for file in found:
+            if file.trouble is not None:
+                order += 1
+                failed.append((order, self.troubled(file, file.trouble)))
+                continue
             if file.is_document:
                 order += 1
                 offer(file.name, file)
@@ -218,13 +230,16 @@ class _Reading:
         from engine.data import readers
 
         self.check(file)
-        mark = self.mark(file)
-        if mark is not None and self.known is not None and self.known.stands(mark):
-            return None
-        item = readers.document(file, self.fields, self.language)
+        try:
+            with files.unpacked(file, self.unpacker) as here:
+                mark = self.mark(here)
+                if mark is not None and self.known is not None and self.known.stands(mark):
+                    return None
+                item = readers.document(here, self.fields, self.language)
+        except NotUnpacked as error:
+            return self.troubled(file, str(error))
         if item.values is None:
-            told: dict[str, Any] = {"path": file.name} if "path" in self.fields else {}
-            return Made(told, "failed", f"{file.name}: {item.failure}", identity=file.name)
+            return self.troubled(file, cast(str, item.failure))
         for reason, pages in item.left.items():
             self.left.setdefault(reason, []).append(f"{file.name}: {', '.join(map(str, pages))}")
         own = {name: item.values.get(name) for name in self.fields}
@@ -232,6 +247,11 @@ class _Reading:
         if mark is not None and self.known is not None and not item.left:
             stretch = Stretch(mark, self.known.skipped)
         return Made(own, identity=file.name, stretch=stretch)
+
+    def troubled(self, file: files.File, why: str) -> Made:
+        """The row of a file that cannot be read."""
+        own: dict[str, Any] = {"path": file.name} if "path" in self.fields else {}
+        return Made(own, "failed", f"{file.name}: {why}", identity=file.name)
 
     def check(self, file: files.File) -> None:
         """Whether the type is one that a document can have. Raises `KindError`."""
@@ -307,16 +327,17 @@ class _Reading:
 
         known = self.known
         try:
-            if known is None or file.part is not None:
-                yield from ((item, None) for item in readers.rows(file))
-                return
-            for part in stretches.stretches(file):
-                if part.mark is not None and known.stands(part.mark):
-                    yield None, None
-                    continue
-                here = None if part.mark is None else Stretch(part.mark, known.skipped)
-                yield from ((item, here) for item in part.items())
-        except readers.Unreadable as error:
+            with files.unpacked(file, self.unpacker) as here:
+                if known is None or file.part is not None:
+                    yield from ((item, None) for item in readers.rows(here))
+                    return
+                for part in stretches.stretches(here):
+                    if part.mark is not None and known.stands(part.mark):
+                        yield None, None
+                        continue
+                    stretch = None if part.mark is None else Stretch(part.mark, known.skipped)
+                    yield from ((item, stretch) for item in part.items())
+        except (readers.Unreadable, NotUnpacked) as error:
             yield readers.Item(None, failure=str(error)), None
         except HubProblem as error:
             raise KindError(f"`{self.node}`: {error.message}", error.help) from error
