@@ -94,8 +94,26 @@ def test_models_come_from_default(stem: str) -> None:
     assert {model.provider for model in alone} == {"offline"}
     there = checked(path, environment=ENDPOINT)
     assert there.ok
-    asked = {(model.provider, model.base_url, model.model, model.secret) for model in there.models.values()}
+    embedding = {node.settings.model for node in there.nodes.values() if node.kind == "embed"}  # type: ignore[union-attr]
+    asked = {
+        (model.provider, model.base_url, model.model, model.secret)
+        for name, model in there.models.items()
+        if name not in embedding
+    }
     assert asked == {("openai", ENDPOINT["ATK_BASE_URL"], ENDPOINT["ATK_MODEL"], "ATK_API_KEY")}
+
+
+def test_an_embedding_model_is_asked_where_one_is_named() -> None:
+    """An endpoint's model for replies is no model for vectors: without a name nobody is asked for them."""
+    for embedder, asked in ((None, ("offline", None)), ("bge", ("openai", "bge"))):
+        program = check(
+            GRAPHS / "rag.atk", registry(), values={"embedder": embedder} if embedder else {},
+            environment=ENDPOINT, root=HOUSE, prompts=[PROMPTS], graphs=[GRAPHS],
+        )  # fmt: skip
+        assert program.ok
+        vectors = program.models["vectors"]
+        assert (vectors.provider, vectors.model if embedder else None) == asked
+        assert vectors.base_url == (ENDPOINT["ATK_BASE_URL"] if embedder else None)
 
 
 @by_stem
