@@ -63,6 +63,50 @@ def test_above_the_price_nothing_is_asked_unless_somebody_agrees(
         assert "would take" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "environment", "said"),
+    [
+        ([], None, "the graph wishes you to be asked above $0.001"),
+        (["--ask-above", "50"], None, None),
+        (["--profile", "cheap"], None, "you wish to be asked above $0.0005"),
+        (["-p", "ask_above=50"], None, None),
+        ([], "50", None),  # the user's word for all runs stands above a graph's
+        (["--ask-above", "0.002"], "50", "you wish to be asked above $0.002"),
+        (["-p", "ask_above=50", "--ask-above", "0.002"], None, "you wish to be asked above $0.002"),
+    ],
+)
+def test_a_graph_says_it_and_the_command_line_wins(
+    given: list[str],
+    environment: str | None,
+    said: str | None,
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if environment is not None:
+        monkeypatch.setenv("ATK_ASK_ABOVE", environment)
+    with endpoint() as server:
+        asked_of(project, monkeypatch, server.base_url, PRICED)
+        text = (project.root / "graph.atk").read_text()
+        project.graph(text=f"param ask_above: float? = 0.001\nprofile cheap {{ ask_above = 0.0005 }}\n{text}")
+        code = main(["exec", "graph.atk", "-q", *given])
+        told = capsys.readouterr().err
+        if said is None:
+            assert (code, "to be asked" in told) == (0, False)
+        else:
+            assert code == 1
+            assert said in told
+        assert (server.stats()["calls"] > 0) is (said is None)
+
+
+def test_the_price_to_ask_at_decides_no_row(project: Project) -> None:
+    text = (project.root / "graph.atk").read_text()
+    assert project.run().calls > 0
+    project.graph(text=f"param ask_above: int = 3\n{text}")
+    summary = project.run()
+    assert {one.state for one in summary.progress.values()} == {"unchanged"}
+
+
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("\n", 1)])
 def test_on_a_terminal_it_asks(
     answer: str,

@@ -27,7 +27,7 @@ AskAbove = Annotated[
         metavar="USD",
         min=0,
         envvar="ATK_ASK_ABOVE",
-        help="Ask before it may cost more than this.",
+        help="Ask before it may cost more than this; wins over the graph's `param ask_above`.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Agree to the price beforehand.")]
@@ -53,7 +53,15 @@ def when_free(work: Callable[[], Result], wait: bool) -> Result:
 
 
 def agree(program: Program, options: Options, above: float | None, yes: bool) -> None:
-    """Ask where the run may cost more than `above`; ends the command where nobody agrees."""
+    """Ask where the run may cost more than `above`; ends the command where nobody agrees.
+
+    Where `above` is None the graph's own param of that name holds, if it has one.
+    """
+    from engine.language.program import ASK_ABOVE
+
+    said_by, own = "you wish", program.params.get(ASK_ABOVE)
+    if above is None and own is not None and own.value is not None:
+        above, said_by = float(own.value), "you wish" if own.given else "the graph wishes you"
     if above is None or yes:
         return
     from engine import runtime
@@ -70,7 +78,7 @@ def agree(program: Program, options: Options, above: float | None, yes: bool) ->
         price = f"{total(made)}, without what {' and '.join(unpriced)} costs, for which no price is set"
     else:
         price = total(made)
-    said = f"{program.name} would take {price}; you wish to be asked above {money(above)}"
+    said = f"{program.name} would take {price}; {said_by} to be asked above {money(above)}"
     if not sys.stdin.isatty():
         stop(said, "--yes agrees to it; `atk plan` says node by node what it costs", exit_code=1)
     complain(said, "`atk plan` says node by node what it costs", "price")

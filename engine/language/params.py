@@ -12,8 +12,10 @@ from engine.language.expressions import MISSING, Expressions, Known, Scope
 from engine.language.files import GraphFile, Loader
 from engine.language.given import Given, option
 from engine.language.models import Environment
-from engine.language.program import Parameter
-from engine.language.types import Optional, Type, accepts, parse_value
+from engine.language.program import ASK_ABOVE, Parameter
+from engine.language.types import FLOAT, INT, Optional, Type, accepts, parse_value
+
+ABOUT_PRICE = "it is the price above which `atk exec` asks before it runs"
 
 
 class Params(Reporting):
@@ -81,7 +83,24 @@ class Params(Reporting):
                 self.say(
                     "ATK186", f"no param named `{name}`", option(f"-p {name}={text}", name, last=False), help
                 )
-        return self.values(file, profile, "")
+        made = self.values(file, profile, "")
+        if (price := made.get(ASK_ABOVE)) is not None:
+            self.a_price(price)
+        return made
+
+    def a_price(self, param: Parameter) -> None:
+        """What a run holds its own price against must be one."""
+        type_ = param.type.of if isinstance(param.type, Optional) else param.type
+        if type_ not in (FLOAT, INT):
+            self.say(
+                "ATK111",
+                f"`{param.name}` must be a price in USD, a `float`",
+                param.span,
+                ABOUT_PRICE,
+            )
+        elif param.value is not None and param.value < 0:
+            message = f"`{param.name}` must be at least 0, not {param.value:g}"
+            self.say("ATK111", message, param.span, ABOUT_PRICE)
 
     def of_import(self, file: GraphFile, name: str) -> bool:
         """Whether `factual.domain` is a param of a file that this one imports, by whatever way."""

@@ -36,6 +36,11 @@ class Parameter:
     span: Span
 
 
+ASK_ABOVE = "ask_above"
+READ_BY_RUNS = frozenset({ASK_ABOVE, "seed"})
+"""Params of a graph that mean something to every run of it, whether or not a node names them."""
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """`model name { … }`, evaluated. The secret is only named here; its value never is."""

@@ -25,7 +25,7 @@ own `##` ones, and the graph must still be right. Anything else stays for a pers
 A comment silences a rule on its own line; alone on a line, on the next line with something on it:
 
 ```atk fragment
-param seed: int = 7                      # atk: ignore unused-param: scripts still set it
+param batch: int = 7                     # atk: ignore unused-param: scripts still set it
 ```
 
 Codes do as well as names (`# atk: ignore ATK502`), several are parted by commas, and behind a colon

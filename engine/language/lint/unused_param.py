@@ -2,7 +2,8 @@
 
 ## What it does
 
-Finds params that no setting, clause, query, prompt or model of the file names.
+Finds params that no setting, clause, query, prompt or model of the file names. `seed` and `ask_above`
+are read by the run itself.
 
 ## Why is this bad?
 
@@ -37,6 +38,7 @@ from engine.language import tree as ast
 from engine.language.diagnostics import Wrong
 from engine.language.lint.linted import Linted, named, words
 from engine.language.lint.rule import Finding, Fix
+from engine.language.program import READ_BY_RUNS
 
 CODE = "ATK502"
 FIXABLE = True
@@ -47,7 +49,7 @@ def check(graph: Linted) -> Iterator[Finding]:
     if graph.library:
         return
     statements = graph.source.statements
-    used = graph.names(graph.scopes[0])
+    used = graph.names(graph.scopes[0]) | READ_BY_RUNS
     profiles: set[str] = set()
     for statement in statements:
         match statement:
