@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.training.job import Job
     from engine.training.rewarding import Judge
 
+ELSEWHERE = ("cpt", "sft", "dpo")
 ONLY_GRPO = ("reward", "route", "replies", "reply_length")
 OWN = {
     "folder": "VARCHAR",
@@ -62,6 +63,9 @@ class Train(TableKind):
                     None,
                     WANTED.get(settings.method, WANTED["sft"]),
                 )
+        if settings.backend != "trl" and settings.method not in ELSEWHERE:
+            message = f"`{settings.method}` is done by TRL"
+            raise Problem("ATK175", message, "backend", f"{settings.backend} is for {', '.join(ELSEWHERE)}")
         fit_rewards(settings, shape)
         share = settings.share or {}
         if any(value <= 0 for value in share.values()):
@@ -89,8 +93,11 @@ class Train(TableKind):
         found = super().static(node)
         for name in ("python", "path", "device", "micro_batch", "checkpoint", "failures"):
             found["settings"].pop(name)
-        found["script"] = [of_file(SCRIPTS / name) for name in (SCRIPT[settings.method], COMMON)]
         found["start"] = None if node.waits else digest_of(settings.start, node)
+        if settings.backend != "trl":
+            found["script"] = of_file(SCRIPTS.with_name("backends.py"))
+            return found
+        found["script"] = [of_file(SCRIPTS / name) for name in (SCRIPT[settings.method], COMMON)]
         try:
             found["versions"] = dict(versions(interpreter(settings.python)))
         except NotTrained:
@@ -104,7 +111,8 @@ class Train(TableKind):
 
         settings = cast(TrainSettings, context.node.settings)
         try:
-            equipped(interpreter(settings.python))
+            if settings.backend == "trl":
+                equipped(interpreter(settings.python))
             if settings.start not in context.node.waits:
                 started_from(context, fetch)
         except NotTrained as error:
@@ -131,56 +139,83 @@ class Train(TableKind):
 
     def made(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> Made:
         from engine.models import folders
-        from engine.training import modelfile, running
+        from engine.training import modelfile
         from engine.training.card import card
 
         settings = cast(TrainSettings, context.node.settings)
         name = context.node.name
-        python = running.interpreter(settings.python)
-        versions = running.equipped(python)
-        ready = prepared(context, inputs, fetch=True)
-        job = ready.job(python, versions)
-        for line in ready.report.lines():
-            context.say(line)
-        done = job.done()
-        if done is None:
-            job.sound()
-            with rewarded(ready) as judge:
-                running.train(
-                    job,
-                    python,
-                    lambda rows: context.measured(job.key, rows, ready.report.steps),
-                    context.heed,
-                    secrets_of(context.program),
-                    judge,
-                )
-            done = job.done()
-        if done is None:
-            raise KindError(f"`{name}`: the trainer left no model in {job.folder}", f"see {job.log}")
-        counts = {one.name: len(one.rows) for one in ready.inputs}
-        (job.model / "README.md").write_text(
-            card(job, done, counts, ready.report.warnings, origin(context)), "utf-8"
-        )
-        modelfile.leave(job, ready.tokenizer)
+        job, done, ready = (trained if settings.backend == "trl" else elsewhere)(context, inputs)
+        if done is not None:
+            counts = {one.name: len(one.rows) for one in ready.inputs}
+            (job.model / "README.md").write_text(
+                card(job, done, counts, ready.report.warnings, origin(context)), "utf-8"
+            )
+            modelfile.leave(job, ready.tokenizer)
         _point(job)
+        left = done or {"steps": ready.report.steps, "loss": None, "seconds": None}
         own = {
             "folder": _shown(job.model, context.root),
             "method": settings.method,
             "rows": ready.report.rows,
-            "steps": done["steps"],
-            "loss": done["loss"],
+            "steps": left["steps"],
+            "loss": left["loss"],
             "tokens": ready.report.seen,
-            "seconds": done["seconds"],
+            "seconds": left["seconds"],
             "job": job.key,
             "data": fingerprint(job.asked["data"]).hex(),
-            "weights": folders.digest(job.model),
+            "weights": folders.digest(job.model) if done is not None else None,
         }
         return Made(own, identity=name)
 
     def finish(self, context: Context) -> None:
-        """Tell of the model."""
+        """Tell of the model, or of the folder in which another trainer is to make it."""
         for row in context.rows(context.node.name):
-            context.wrote(context.root / row.columns["folder"], row.columns["rows"])
+            model = context.root / row.columns["folder"]
+            context.wrote(model if row.columns["weights"] else model.parent, row.columns["rows"])
+
+
+def trained(
+    context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]
+) -> tuple[Job, dict[str, Any], Preparation]:
+    """The job, done, what came of it, and what it was made of."""
+    from engine.training import running
+
+    name, settings = context.node.name, cast(TrainSettings, context.node.settings)
+    python = running.interpreter(settings.python)
+    versions = running.equipped(python)
+    ready = prepared(context, inputs, fetch=True)
+    job = ready.job(python, versions)
+    for line in ready.report.lines():
+        context.say(line)
+    done = job.done()
+    if done is None:
+        job.sound()
+        with rewarded(ready) as judge:
+            running.train(
+                job,
+                python,
+                lambda rows: context.measured(job.key, rows, ready.report.steps),
+                context.heed,
+                secrets_of(context.program),
+                judge,
+            )
+        done = job.done()
+    if done is None:
+        raise KindError(f"`{name}`: the trainer left no model in {job.folder}", f"see {job.log}")
+    return job, done, ready
+
+
+def elsewhere(
+    context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]
+) -> tuple[Job, dict[str, Any] | None, Preparation]:
+    """The same of a job that another trainer does; None for what came of it while it is not done."""
+    from engine.kinds.train_elsewhere import come, handed
+
+    ready = prepared(context, inputs, fetch=True)
+    job = handed(ready)
+    for line in ready.report.lines():
+        context.say(line)
+    return job, come(context, job, ready.settings.backend, ready.report.steps), ready
 
 
 def fit_rewards(settings: TrainSettings, shape: Shape) -> None:

@@ -167,15 +167,18 @@ class Preparation:
 
     def job(self, python: str, versions: Mapping[str, str]) -> Job:
         """The job folder, made or found."""
+        draft = self.draft()
+        self.write(draft)
+        draft.text("report.md", self.report.text(self.context.node.name))
+        return draft.finish({**self.asked(), "python": python, "versions": dict(versions)}, self.script)
+
+    def draft(self) -> Draft:
+        """A job folder to be filled."""
         from engine.training.job import Draft
 
-        name = self.context.node.name
-        home = self.context.out / (self.settings.path or f"out/models/{name}")
+        home = self.context.out / (self.settings.path or f"out/models/{self.context.node.name}")
         home.mkdir(parents=True, exist_ok=True)
-        draft = Draft(home)
-        self.write(draft)
-        draft.text("report.md", self.report.text(name))
-        return draft.finish({**self.asked(), "python": python, "versions": dict(versions)}, self.script)
+        return Draft(home)
 
     def asked(self) -> dict[str, Any]:
         """What the trainer is told, JSON-able."""

@@ -142,6 +142,11 @@ class TrainSettings(Settings):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Of the weights: bfloat16 on a card and float32 without, if `auto`."
     )
+    backend: Literal["trl", "axolotl", "llamafactory"] = Field(
+        "trl",
+        description="Who trains: TRL at once, or another trainer, for which a folder is made with data, "
+        "settings and the command. For `cpt`, `sft` and `dpo`.",
+    )
     python: str | None = Field(
         None,
         description="The interpreter that has TRL; `ATK_TRAINER_PYTHON`, or atk's own, if absent.",
@@ -152,7 +157,7 @@ class TrainSettings(Settings):
     options: dict[str, Any] | None = Field(
         None,
         description="Arguments of TRL's `SFTConfig` or `DPOConfig` (for `classifier`, of "
-        "`TrainingArguments`), as they are.",
+        "`TrainingArguments`; for another `backend`, of its own), as they are.",
     )
 
 

@@ -25,17 +25,20 @@ def card(
 ) -> str:
     """What was done, on what, and what it came to. `inputs` are rows by table, `made` lines on how those
     came to be: the graph, its prompts, the models that were asked."""
-    asked = job.asked
+    asked, rate = job.asked, job.asked["trainer"]
     loss = "not measured" if done["loss"] is None else f"{done['loss']:.4g}"
     rows = [
         ("method", METHODS[asked["method"]]),
         ("started from", f"`{asked['start']}` ({asked['start_digest'][:12]})"),
         ("weights", _weights(asked)),
         ("steps", f"{done['steps']:,}"),
-        ("learning rate", f"{asked['trainer']['learning_rate']:g}, {asked['trainer']['lr_scheduler_type']}"),
+        ("learning rate", f"{rate['learning_rate']:g}, {rate['lr_scheduler_type']}"),
         ("final loss", loss),
         ("job", f"`{job.key}`"),
-        ("with", ", ".join(f"{name} {version}" for name, version in asked["versions"].items())),
+        (
+            "with",
+            asked.get("backend") or ", ".join(f"{n} {version}" for n, version in asked["versions"].items()),
+        ),
     ]
     stops = done.get("stops")
     if stops:

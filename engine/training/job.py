@@ -124,22 +124,28 @@ class Draft:
         made = {name: pa.array(values, pa.list_(pa.int32())) for name, values in columns.items()}
         pq.write_table(pa.table(made), self.folder / "data" / name, compression="zstd", row_group_size=10_000)
 
-    def finish(self, asked: Mapping[str, Any], script: str) -> Job:
-        """The job in its place; one that was there with the same key stays, with all that it has done."""
-        data = {path.name: folders.of_file(path) for path in sorted((self.folder / "data").iterdir())}
-        source, common = ((SCRIPTS / name).read_text("utf-8") for name in (script, COMMON))
+    def finish(self, asked: Mapping[str, Any], script: str | None) -> Job:
+        """The job in its place; one that was there with the same key stays, with all that it has done.
+
+        `script` is None where another trainer has it in hand.
+        """
+        home = self.folder / "data"
+        files = sorted(path for path in home.rglob("*") if path.is_file())
+        data = {path.relative_to(home).as_posix(): folders.of_file(path) for path in files}
+        scripts = {} if script is None else {"train.py": script, COMMON: COMMON}
+        sources = {name: (SCRIPTS / source).read_text("utf-8") for name, source in scripts.items()}
         asked = {**asked, "data": data, "script": script}
         keyed = {name: value for name, value in asked.items() if name not in UNKEYED}
-        key = fingerprint(keyed, source, common).hex()[:12]
+        key = fingerprint(keyed, *sources.values()).hex()[:12]
         folder = self.home / key
         if (folder / "job.json").is_file():
             shutil.rmtree(self.folder)
             return Job(folder, key, asked)
-        self.text("train.py", source)
-        self.text(COMMON, common)
-        self.text(
-            "requirements.lock", "".join(f"{n}=={v}\n" for n, v in asked["versions"].items() if n != "python")
-        )
+        for name, source in sources.items():
+            self.text(name, source)
+        if script is not None:
+            pins = "".join(f"{n}=={v}\n" for n, v in asked["versions"].items() if n != "python")
+            self.text("requirements.lock", pins)
         self.text("job.json", json.dumps(asked, indent=2, ensure_ascii=False, default=str) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         self.folder.replace(folder)
