@@ -114,7 +114,7 @@ LLAMAFACTORY = """
         for name, value in given.items():
             held = [getattr(one, name) for one in read if hasattr(one, name)]
             held = [one.value if hasattr(one, "value") else one for one in held]
-            if name not in unlike and value not in held and [value] not in held:
+            if name not in {*unlike, "report_to"} and value not in held and [value] not in held:
                 changed[name] = [value, repr(held)]
         assert has_tokenized_data(given["tokenized_path"])
         train = get_dataset_module(load_from_disk(given["tokenized_path"]))["train_dataset"]
