@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.endpoint import Endpoint, endpoint
-from tests.endpoint.answers import Dice, fit
+from tests.endpoint.answers import FOREIGN, Dice, fit
 from tests.endpoint.client import DIRECT
 from tests.endpoint.config import Config
 
@@ -229,6 +229,8 @@ def test_faults_hit_their_share_and_the_same_requests_each_time(fresh: Endpoint)
         ("fence", "stop", "```json"),
         ("broken", "stop", "{"),
         ("wrong", "stop", "{"),
+        ("foreign", "stop", "{"),
+        ("empty", "stop", "{"),
         ("filtered", "content_filter", ""),
         ("think", "stop", "<think>"),
     ],
@@ -243,6 +245,10 @@ def test_faults_in_replies(fresh: Endpoint, fault: str, finish: str, start: str)
             json.loads(choice["message"]["content"])
     if fault == "wrong":
         assert json.loads(choice["message"]["content"]) != {}
+    if fault == "foreign":
+        assert FOREIGN in choice["message"]["content"]
+    if fault == "empty":
+        assert [] in json.loads(choice["message"]["content"]).values()
 
 
 def test_refusals_and_thoughts_have_fields_of_their_own(fresh: Endpoint) -> None:

@@ -11,7 +11,17 @@ from engine.commands import main
 from tests.endpoint import endpoint
 from tests.test_graphs import GRAPHS, SHIPPED, TRAINING, VALUES, profiles
 
-FAULTS = {"prose": 0.1, "fence": 0.1, "broken": 0.1, "cut": 0.1, "refuse": 0.1, "wrong": 0.05, "think": 0.05}
+FAULTS = {
+    "prose": 0.1,
+    "fence": 0.1,
+    "broken": 0.1,
+    "cut": 0.1,
+    "refuse": 0.1,
+    "wrong": 0.05,
+    "think": 0.05,
+    "foreign": 0.05,
+    "empty": 0.05,
+}
 STRAY = ("```", "I cannot help", "Let me see what was asked")
 """What the endpoint puts around, or in place of, a reply."""
 

@@ -20,6 +20,7 @@ NOUNS = (
 )
 VERBS = "moves warms carries guides covers lifts feeds guards turns marks fills joins holds crosses cools"
 WORDS = NOUNS.split(), VERBS.split()
+FOREIGN = "这是用另一种语言写的回答。"
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 
 
@@ -107,6 +108,37 @@ def twist(value: Any) -> Any:
             return "several"
         case _:
             return {"text": value}
+
+
+def foreign(value: Any) -> Any:
+    """The same document in another language, but for what may be a choice of the schema's."""
+    match value:
+        case dict():
+            return {key: foreign(part) for key, part in value.items()}
+        case list():
+            return [foreign(part) for part in value]
+        case str() if " " in value:
+            return FOREIGN
+    return value
+
+
+def empty(value: Any) -> Any:
+    """The same document with nothing in its lists."""
+    match value:
+        case dict():
+            return {key: empty(part) for key, part in value.items()}
+        case list():
+            return []
+    return value
+
+
+def plain(value: Any) -> Any:
+    """The document as it is."""
+    return value
+
+
+SPOILT = {"wrong": twist, "foreign": foreign, "empty": empty}
+"""What a fault makes of a document."""
 
 
 def from_rule(rule: Rule, found: re.Match[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from tests.endpoint.answers import Dice, fit, from_rule, twist
+from tests.endpoint.answers import SPOILT, Dice, fit, from_rule, plain
 from tests.endpoint.config import Config, Rule
 from tests.endpoint.counters import Counters
 from tests.endpoint.faults import HTTP, REPLY, Draw, chosen, latency
@@ -176,7 +176,7 @@ class Completions:
     ) -> tuple[dict[str, Any], str]:
         """The assistant's message, with the fault in it that the draw brings, and the finish reason."""
         fault = chosen(self.config, REPLY, draw.reply)
-        content = self.content(request, digest, met, fault == "wrong")
+        content = self.content(request, digest, met, fault)
         message: dict[str, Any] = {"role": "assistant", "content": content}
         finish = "stop"
         match fault:
@@ -199,7 +199,7 @@ class Completions:
         rule, _ = met
         return message, rule.finish if rule is not None and rule.finish else finish
 
-    def content(self, request: dict[str, Any], digest: bytes, met: Met, wrong: bool) -> str:
+    def content(self, request: dict[str, Any], digest: bytes, met: Met, fault: str | None) -> str:
         """The words of the reply."""
         rule, found = met
         if rule is not None and found is not None and rule.reply is not None:
@@ -212,7 +212,7 @@ class Completions:
         dice = Dice(digest + b"%d" % self.config.seed)
         if schema is not None:
             value = fit(schema, dice, self.config.p_true)
-            return orjson.dumps(twist(value) if wrong else value).decode()
+            return orjson.dumps(SPOILT.get(fault or "", plain)(value)).decode()
         if form.get("type") == "json_object":
             return orjson.dumps({"reply": dice.sentence()}).decode()
         return " ".join(f"{dice.sentence()}." for _ in range(-(-self.config.words // 12)))

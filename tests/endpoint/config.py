@@ -64,6 +64,8 @@ class Config:
     fence: float = 0.0  # a fenced block
     broken: float = 0.0  # JSON that is none
     wrong: float = 0.0  # values of other types
+    foreign: float = 0.0  # texts in another language
+    empty: float = 0.0  # lists with nothing in them
     refuse: float = 0.0
     filtered: float = 0.0  # finish_reason: content_filter
     reasoning: float = 0.0  # thoughts in a field

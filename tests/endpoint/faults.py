@@ -13,7 +13,10 @@ from statistics import NormalDist
 from tests.endpoint.config import Config
 
 HTTP = ("p429", "p500", "p503", "hang", "drop", "truncate")
-REPLY = ("cut", "prose", "fence", "broken", "wrong", "refuse", "filtered", "reasoning", "think")
+REPLY = (
+    *("cut", "prose", "fence", "broken", "wrong", "foreign", "empty"),
+    *("refuse", "filtered", "reasoning", "think"),
+)
 NORMAL = NormalDist()
 
 
