@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
 from engine.commands import _progress, _summary
 from engine.commands import plan as plan_command
 from engine.commands._render import console as console_for
@@ -99,7 +101,7 @@ def test_live_table_fits_a_small_terminal():
     }
     out = io.StringIO()
     console = console_for(file=out, width=80, height=16, force_terminal=False)
-    console.print(_progress.live_table(nodes, _progress.Pace(), 16))
+    console.print(_progress.live_table(nodes, _progress.Pace(), 16, 80))
     lines = out.getvalue().rstrip().splitlines()
     assert len(lines) <= 16
     assert all(len(line) <= 80 for line in lines)
@@ -107,6 +109,58 @@ def test_live_table_fits_a_small_terminal():
     assert all(f"node_{index}" in text for index in (20, 21, 22))
     assert "waiting" in text
     assert "20 of 43 nodes" in text
+
+
+def busy(name="checked"):
+    counts = {"rows_in": 12_345, "rows": 12_000, "rejected": 300, "failed": 4, "calls": 36_000}
+    paid = {"cached": 1_000, "tokens_in": 3_000_000, "tokens_out": 400_000, "cost": 12.34}
+    return replace(running(total=98_765, **counts, **paid), name=name)
+
+
+COLUMNS = ["node", "done", "rows", "rej.", "fail", "calls", "memo", "rate", "tokens", "cost", "left"]
+
+
+@pytest.mark.parametrize(
+    ("width", "gone"),
+    [
+        (100, ["rate"]),
+        (90, ["rate", "memo"]),
+        (82, ["rate", "memo", "rej."]),
+        (70, ["rate", "memo", "rej.", "tokens", "left"]),
+    ],
+)
+def test_live_table_shows_tokens_and_leaves_out_what_says_least_where_it_is_narrow(width, gone):
+    clock = Clock()
+    pace = _progress.Pace(clock=clock)
+    clock.now += 60
+    nodes = {name: busy(name) for name in ("checked", "single_turn.checked")}
+    out = io.StringIO()
+    console = console_for(file=out, width=width, height=24, force_terminal=False)
+    console.print(_progress.live_table(nodes, pace, 24, width))
+    head, first, second, *_ = lines = out.getvalue().rstrip().splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert head.split() == [name for name in COLUMNS if name not in gone]
+    cells = {"rej.": "300", "memo": "1 000", "rate": "206/s", "tokens": "3.4 M", "left": "7 min 00 s"}
+    shown = ["> checked", "12 345/98 765", "12 000", "36 000", "$12.34"]
+    shown += [cell for name, cell in cells.items() if name not in gone]
+    assert all(cell in first for cell in shown)
+    assert second.startswith("> single_turn")
+    assert "…" not in first
+    assert "6.8 M tokens" in " ".join(out.getvalue().split())
+
+
+def test_live_table_shows_all_columns_where_they_fit():
+    out = io.StringIO()
+    console = console_for(file=out, width=100, height=24, force_terminal=False)
+    node = running(total=300, rows_in=20, rows=19, calls=20, tokens_in=900, tokens_out=80, cost=0.01)
+    console.print(_progress.live_table({"checked": node}, _progress.Pace(clock=Clock()), 24, 100))
+    head, first, *_ = out.getvalue().splitlines()
+    assert head.split() == COLUMNS
+    assert first.split()[-3:] == ["980", "$0.01", "-"]
+
+
+def test_a_line_tells_tokens():
+    assert "36 000 calls, 3.4 M tokens, $12.34" in _progress.line(busy(), _progress.Pace(clock=Clock()))
 
 
 def follow_events(console, quiet=False):

@@ -10,10 +10,10 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from engine.commands._render import NOTHING, duration, money, number, plural, short
+from engine.commands._render import NOTHING, duration, fit, money, number, plural, short
 from engine.runtime.events import Changed, Event, NodeProgress, Note, Started
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from engine.runtime.events import Listener
 
 ENDED = frozenset({"done", "unchanged", "passed", "failed", "stopped"})
+GIVING_WAY = ("rate", "memo", "rej.", "tokens", "left")  # columns, on a narrow terminal, in this order
+LEAST_OF_A_NAME = 16  # places
 LINE_EVERY = 2.0  # seconds between two lines about one node
 MARKS = {
     "waiting": " ",
@@ -82,6 +84,12 @@ def rate_of(node: NodeProgress, pace: Pace) -> str:
     return f"{short(rate) if rate >= 10 else f'{rate:.2g}'}/s"
 
 
+def tokens_of(nodes: Iterable[NodeProgress]) -> str:
+    """All that was sent and written in this run: `1.2 M`, or `-`."""
+    tokens = sum(node.tokens_in + node.tokens_out for node in nodes)
+    return short(tokens) if tokens else NOTHING
+
+
 def line(node: NodeProgress, pace: Pace) -> str:
     """One node on one line, for logs."""
     parts = [f"{done_of(node)} done" if node.state == "running" else node.state]
@@ -89,7 +97,10 @@ def line(node: NodeProgress, pace: Pace) -> str:
     counts = ((node.rejected, "rejected"), (node.failed, "failed"), (node.cached, "from the memo"))
     parts += [f"{number(count)} {word}" for count, word in counts if count]
     if node.calls:
-        parts += [plural(node.calls, "call"), money(node.cost)]
+        parts.append(plural(node.calls, "call"))
+        if (tokens := tokens_of([node])) != NOTHING:
+            parts.append(f"{tokens} tokens")
+        parts.append(money(node.cost))
     if node.state == "running":
         if (rate := rate_of(node, pace)) != NOTHING:
             parts.append(rate)
@@ -111,18 +122,40 @@ def totals(progress: Mapping[str, NodeProgress]) -> str:
     parts.append(plural(sum(node.calls for node in nodes), "call"))
     if cached := sum(node.cached for node in nodes):
         parts.append(f"{number(cached)} from the memo")
+    if (tokens := tokens_of(nodes)) != NOTHING:
+        parts.append(f"{tokens} tokens")
     parts.append(money(sum(node.cost for node in nodes)))
     return ", ".join(parts)
 
 
-def live_table(progress: Mapping[str, NodeProgress], pace: Pace, height: int) -> RenderableType:
-    """A line for each node that matters now, as many as fit; the rest are counted below."""
+def live_table(progress: Mapping[str, NodeProgress], pace: Pace, height: int, width: int) -> RenderableType:
+    """A line for each node that matters now, as many as fit; the rest are counted below.
+
+    Where the columns take more than `width` places, those that say least are left out.
+    """
     from rich.table import Table
 
     shown, folded = choose(list(progress.values()), max(height - 5, 3))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", caption_justify="left")
-    table.add_column("  node", no_wrap=True, overflow="ellipsis", min_width=12)
-    for head in ("done", "rows", "rej.", "fail", "calls", "memo", "rate", "cost", "left"):
+    columns = {
+        "done": [done_of(node) for node in shown],
+        "rows": [number(node.rows) if node.state != "waiting" else NOTHING for node in shown],
+        "rej.": [number(node.rejected or None) for node in shown],
+        "fail": [number(node.failed or None) for node in shown],
+        "calls": [number(node.calls or None) for node in shown],
+        "memo": [number(node.cached or None) for node in shown],
+        "rate": [rate_of(node, pace) for node in shown],
+        "tokens": [tokens_of([node]) for node in shown],
+        "cost": [money(node.cost) if node.calls else NOTHING for node in shown],
+        "left": [duration(pace.left(node)) for node in shown],
+    }
+    wide = {head: 2 + max(map(len, (head, *cells))) for head, cells in columns.items()}
+    for head in GIVING_WAY:
+        if sum(wide.values()) + LEAST_OF_A_NAME > width:
+            del columns[head], wide[head]
+    room = max(width - sum(wide.values()), LEAST_OF_A_NAME) - 2
+    table.add_column("  node", no_wrap=True)
+    for head in columns:
         table.add_column(head, justify="right", no_wrap=True)
     styles = {
         "failed": "red",
@@ -132,20 +165,10 @@ def live_table(progress: Mapping[str, NodeProgress], pace: Pace, height: int) ->
         "unchanged": "dim",
         "passed": "dim",
     }
-    for node in shown:
-        table.add_row(
-            f"{MARKS[node.state]} {node.name}",
-            done_of(node),
-            number(node.rows) if node.state != "waiting" else NOTHING,
-            number(node.rejected or None),
-            number(node.failed or None),
-            number(node.calls or None),
-            number(node.cached or None),
-            rate_of(node, pace),
-            money(node.cost) if node.calls else NOTHING,
-            duration(pace.left(node)),
-            style=styles.get(node.state),
-        )
+    for place, node in enumerate(shown):
+        cells = (cells[place] for cells in columns.values())
+        name = fit(f"{MARKS[node.state]} {node.name}", room)
+        table.add_row(name, *cells, style=styles.get(node.state))
     table.caption = "  ".join([*folded, totals(progress)])
     return table
 
@@ -227,7 +250,7 @@ class _Lively:
         self.console, self.pace = console, Pace()
         self.progress: Mapping[str, NodeProgress] = {}
         self.live: Live = Live(
-            get_renderable=lambda: live_table(self.progress, self.pace, console.height),
+            get_renderable=lambda: live_table(self.progress, self.pace, console.height, console.width),
             console=console,
             refresh_per_second=5,
             transient=True,

@@ -90,6 +90,8 @@ class Params(Reporting):
 
     def a_price(self, param: Parameter) -> None:
         """What a run holds its own price against must be one."""
+        text = self.given.values.get(param.name)
+        at = param.span if text is None else option(f"-p {param.name}={text}", text)
         type_ = param.type.of if isinstance(param.type, Optional) else param.type
         if type_ not in (FLOAT, INT):
             self.say(
@@ -100,7 +102,7 @@ class Params(Reporting):
             )
         elif param.value is not None and param.value < 0:
             message = f"`{param.name}` must be at least 0, not {param.value:g}"
-            self.say("ATK111", message, param.span, ABOUT_PRICE)
+            self.say("ATK111", message, at, ABOUT_PRICE)
 
     def of_import(self, file: GraphFile, name: str) -> bool:
         """Whether `factual.domain` is a param of a file that this one imports, by whatever way."""
