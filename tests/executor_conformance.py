@@ -30,9 +30,10 @@ from tests.endpoint import Endpoint, endpoint
 from tests.project import Project
 
 ROWS = 40
+PARALLEL = 16
 KEY = "sk-" + "very-secret-0123456789"
 GRAPH = """
-model asked from default { parallel = 16, price = { input: 1.0, output: 2.0 } }
+model asked from default { parallel = %d, price = { input: 1.0, output: 2.0 } }
 type Verdict { why: str, ok: bool }
 source pages -> { text: str }[] { path = "pages.jsonl" }
 prompt worthy from pages -> Verdict { template = "worthy", model = asked, votes = 3, keep ok }
@@ -231,7 +232,7 @@ class Conformance(Bench):
         server.config(latency_ms=30)
         summary = self.run(project, self.executor, max_cost=0.001)
         assert summary.status == "failed"
-        assert 0 < summary.calls < calm.calls
+        assert 0 < summary.calls <= 3 * PARALLEL < calm.calls  # what waits for a place is not sent
         self.holds(project, server)
         server.config(latency_ms=0)
         assert self.run(project, self.executor).status == "done"
@@ -293,5 +294,5 @@ def prepared(root: Path, monkeypatch: pytest.MonkeyPatch, base_url: str) -> Proj
     made = Project(root, monkeypatch, base_url)
     monkeypatch.setenv("ATK_API_KEY", KEY)
     made.write("pages.jsonl", "".join(f'{{"text": "Page {number}."}}\n' for number in range(ROWS)))
-    made.graph(text=GRAPH)
+    made.graph(text=GRAPH % PARALLEL)
     return made
