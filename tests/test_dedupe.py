@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import uuid
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.data import similarity
-from engine.data.similarity import exact, near, normal, runs
+from engine.data.similarity import exact, near, nearest, normal, runs
 from engine.kinds.base import Row
 from tests.workbench import Problem, bench, row
 
@@ -151,3 +152,19 @@ def test_few_texts_need_no_index(texts: list[str], threshold: float) -> None:
         plain = list(near(texts, threshold))
         patch.setattr(similarity, "FEW", 3)
         assert list(near(texts, threshold)) == plain
+
+
+def test_the_nearest_of_many_is_the_nearest_of_all() -> None:
+    draw = random.Random(4)
+    words = "bee hive swarm queen comb honey smoke frame drone wax nectar sting".split()
+    texts = [" ".join(draw.choices(words, k=8)) for _ in range(30)]
+    others = [" ".join([*one.split()[:7], draw.choice(words)]) for one in texts[:20]] + ["", texts[25]]
+
+    def index(one: str, other: str) -> float:
+        mine, theirs = runs(normal(one)), runs(normal(other))
+        return len(mine & theirs) / len(mine | theirs)
+
+    best = [max(index(one, other) for other in others) for one in texts]
+    assert nearest(texts, others, 0.6) == [one if one >= 0.6 else None for one in best]
+    assert nearest(texts, others, 0.6)[25] == 1.0
+    assert nearest([], others, 0.6) == []

@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from engine.runtime import load
+from engine.runtime.limiting import limited
 from engine.training import running
 from tests.project import Project
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -263,6 +265,96 @@ def test_a_plan_says_that_a_base_is_to_be_fetched(project: Training) -> None:
     text = GRAPH.format(knows="", more="").replace('start = "base"', 'start = "no-such/model"')
     project.graph(text=text)
     assert any("no-such/model is not on this machine yet" in note for note in project.plan().notes)
+
+
+QUIZ = """
+source quiz -> { question: str, answer: str }[] { path = "quiz.jsonl" }
+train expert from conversations, docs {
+  method = "sft"
+  start  = "base"
+  share  = { docs: 0.2 }
+  exam   = quiz
+  {more}
+}
+"""
+OTHER = ["Who can climb up to the bell of Alma?", "How tall is a guild?", "Which of the towers leans?"]
+
+
+def quizzed(project: Training, *questions: str, more: str = "") -> None:
+    rows = [{"question": one, "answer": "1801"} for one in questions]
+    project.write("quiz.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    project.graph_of(more=QUIZ.replace("{more}", more))
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        (
+            "when was the tower of Dunar built",
+            "1 of 4 questions of the exam `quiz` stand in what is trained on: ",
+        ),
+        (
+            "In which of the many years of the guild and its masters did they build the tower?",
+            "trained on, 1 of them nearly: “In which of the many years",
+        ),
+        ("In which year did Dunar get its tower?", ""),
+    ],
+)
+def test_what_of_an_exam_is_trained_on_is_told(project: Training, question: str, told: str) -> None:
+    talk = "In which of the many years of this guild and its masters did they build the tower?"
+    with (project.root / "talks.jsonl").open("a") as file:
+        file.write(json.dumps({"question": talk, "answer": "In 1801."}) + "\n")
+    quizzed(project, *OTHER, question, more="exam_overlap = 0.5")
+    notes = "\n".join(project.plan().notes)
+    assert (told in notes) if told else ("of the exam" not in notes)
+    assert (project.run().status, project.started()) == ("done", 2)
+    assert project.rows("SELECT rows FROM expert") == [(25,)]  # the exam is not trained on
+    card = (project.root / "out/models/expert/latest/model/README.md").read_text()
+    assert "quiz`: " not in card
+    assert ("of the exam `quiz`" in card) is bool(told)
+
+
+def test_an_exam_that_is_trained_on_is_none(project: Training) -> None:
+    quizzed(project, *OTHER, "When was the tower of Dunar built?")
+    summary = project.run()
+    assert (summary.status, project.started()) == ("failed", 1)
+    said = project.said(summary)
+    assert "more than 10% makes it no exam" in said
+    assert "raise `exam_overlap`" in said
+    quizzed(project, *OTHER)
+    assert (project.run().status, project.started()) == ("done", 2)
+    quizzed(project, *OTHER, "When was the tower of Dunar built?")
+    assert (project.run().status, project.started()) == ("done", 2)  # the model is there: it is only told
+    project.graph_of(more=QUIZ.replace("exam   = quiz\n  {more}", ""))
+    assert (project.run().status, project.started()) == ("done", 2)  # nor does the exam make it another
+
+
+def test_an_exam_may_be_limited_and_named_otherwise(project: Training) -> None:
+    quizzed(project, *OTHER, "When was the tower of Dunar built?", more="exam_overlap = 1")
+    program = limited(project.load(), {"quiz": 2})
+    assert program.nodes["expert"].settings.exam == "quiz.limited"
+    assert "quiz.limited" in program.nodes["expert"].inputs
+    assert (project.run().status, project.started()) == ("done", 2)
+    text = (project.root / "graph.atk").read_text()
+    project.graph(text=text.replace("quiz ->", "paper ->").replace("= quiz", "= paper"))
+    assert (project.run().status, project.started()) == ("done", 2)
+
+
+@pytest.mark.parametrize(
+    ("exam", "code", "told"),
+    [
+        ('"quiz"', "ATK103", "`exam` is not the name of a table"),
+        ("quizz", "ATK103", "no table named `quizz`"),
+        ("docs", "ATK102", "`docs` is given twice"),
+        ("dates", "ATK175", "`dates` has no questions"),
+    ],
+)
+def test_an_exam_is_another_table_with_questions(project: Training, exam: str, code: str, told: str) -> None:
+    quizzed(project, *OTHER)
+    more = 'source dates -> { day: str }[] { path = "dates.jsonl" }\n' + QUIZ.replace("{more}", "")
+    project.graph_of(more=more.replace("= quiz", f"= {exam}"))
+    found = load("graph.atk", root=project.root).diagnostics
+    assert [(one.code, one.message) for one in found if one.severity == "error"] == [(code, told)]
 
 
 # -- what goes wrong -----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +83,30 @@ def near(texts: Iterable[str], threshold: float, seed: int = 0) -> Iterator[Twin
             elif len(kept) > FEW:
                 index = _Index(kept, threshold, seed)
         yield best
+
+
+def nearest(texts: Sequence[str], among: Iterable[str], threshold: float) -> list[float | None]:
+    """For each text how near the nearest of `among` is, if it is as near as `threshold` (0 to 1).
+
+    Made for few texts among many others, which are read once.
+    """
+    sets = [runs(normal(text)) for text in texts]
+    holders: dict[str, list[int]] = {}
+    for place, found in enumerate(sets):
+        for run in found:
+            holders.setdefault(run, []).append(place)
+    known = holders.keys()
+    best: list[float | None] = [None] * len(sets)
+    for other in among:
+        found = runs(normal(other))
+        common = found & known
+        if len(common) < threshold * len(found):
+            continue
+        for place, shared in Counter(place for run in common for place in holders[run]).items():
+            nearness = shared / (len(found) + len(sets[place]) - shared)
+            if nearness >= threshold and nearness > (best[place] or 0):
+                best[place] = nearness
+    return best
 
 
 class _Index:

@@ -210,7 +210,7 @@ def values(analysis: Analysis, at: Context, head: list[str]) -> Iterator[Proposa
     role = role_of(info) if info else None
     if role is Role.MODEL:
         yield from models(analysis)
-    elif role in (Role.TABLE, Role.TABLES):
+    elif role in (Role.TABLE, Role.TABLES, Role.BESIDE):
         yield from tables(analysis, at)
     elif role in (Role.COLUMN, Role.ROW):
         yield from row_words(analysis, at, head)

@@ -224,7 +224,7 @@ class Index:
                     self.setting(item, Role.TEMPLATE, scope, where)
             case Role.MODEL:
                 self.model(value, scope)
-            case Role.TABLE | Role.TABLES:
+            case Role.TABLE | Role.TABLES | Role.BESIDE:
                 self.tables(value, scope)
             case Role.COLUMN | Role.ROW:
                 self.row_expression(value, scope, where)

@@ -24,6 +24,7 @@ CLAUSES = ("where", "let", "check", "keep", "until", "expect")
 ROLES = {
     Role.COLUMN: "column",
     Role.TABLE: "table",
+    Role.BESIDE: "table",
     Role.MODEL: "model",
     Role.TEMPLATE: "prompt file",
     Role.TEMPLATES: "prompt files, or their folder",

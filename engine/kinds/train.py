@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from engine.kinds.base import Context, KindError, Made, Row, TableKind
 from engine.kinds.train_data import Preparation, started_from
-from engine.kinds.train_settings import WANTED, TrainSettings, form_of
+from engine.kinds.train_settings import QUESTIONS, WANTED, TrainSettings, form_of
 from engine.language.kind import Problem, Shape
 from engine.language.program import Node, Program
 from engine.store.keys import fingerprint
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ELSEWHERE = ("cpt", "sft", "dpo")
 ONLY_GRPO = ("reward", "route", "replies", "reply_length")
+ONLY_TOLD = ("exam", "exam_overlap")  # of which the model does not come to be another
 OWN = {
     "folder": "VARCHAR",
     "method": "VARCHAR",
@@ -56,6 +57,11 @@ class Train(TableKind):
             message = f"{settings.path} does not lie beneath where the command runs"
             raise Problem("ATK159", message, "path", "give a path such as `out/models/mine`")
         for name, columns in zip(shape.names, shape.inputs, strict=False):
+            if name == settings.exam:
+                if not any(columns.get(one) == "VARCHAR" for one in QUESTIONS):
+                    help = "it needs a column `question`, or `text`"
+                    raise Problem("ATK175", f"`{name}` has no questions", "exam", help)
+                continue
             if form_of(settings, columns) is None:
                 raise Problem(
                     "ATK175",
@@ -68,11 +74,12 @@ class Train(TableKind):
             raise Problem("ATK175", message, "backend", f"{settings.backend} is for {', '.join(ELSEWHERE)}")
         fit_rewards(settings, shape)
         share = settings.share or {}
+        trained = [name for name in shape.names if name != settings.exam]
         if any(value <= 0 for value in share.values()):
             raise Problem(
                 "ATK175", "a share must be above 0", "share", "leave the table out of `from` instead"
             )
-        if share and (sum(share.values()) >= 1 or len(share) == len(shape.names)):
+        if share and (sum(share.values()) >= 1 or len(share) == len(trained)):
             raise Problem(
                 "ATK175",
                 "one input at least is seen whole: it has no share, and the others' come to less than 1",
@@ -91,7 +98,7 @@ class Train(TableKind):
 
         settings = cast(TrainSettings, node.settings)
         found = super().static(node)
-        for name in ("python", "path", "device", "micro_batch", "checkpoint", "failures"):
+        for name in ("python", "path", "device", "micro_batch", "checkpoint", "failures", *ONLY_TOLD):
             found["settings"].pop(name)
         found["start"] = None if node.waits else digest_of(settings.start, node)
         if settings.backend != "trl":
@@ -190,6 +197,7 @@ def trained(
     done = job.done()
     if done is None:
         job.sound()
+        ready.fit_for_exam()
         with rewarded(ready) as judge:
             running.train(
                 job,
@@ -215,6 +223,8 @@ def elsewhere(
     job = handed(ready)
     for line in ready.report.lines():
         context.say(line)
+    if job.done() is None:
+        ready.fit_for_exam()
     return job, come(context, job, ready.settings.backend, ready.report.steps), ready
 
 
@@ -230,7 +240,7 @@ def fit_rewards(settings: TrainSettings, shape: Shape) -> None:
     if settings.reward is None:
         help = "a graph that takes the replies and gives a number `reward`: `reward = kindness`"
         raise Problem("ATK177", f"`{shape.name}` has no reward", "reward", help)
-    if len(shape.names) != 1:
+    if len([name for name in shape.names if name != settings.exam]) != 1:
         help = "put them together in a `sql` or a `mix` before"
         raise Problem("ATK170", "`grpo` takes one table", None, help)
     if settings.epochs is not None:
@@ -276,10 +286,8 @@ def rewarded(ready: Preparation) -> Iterator[tuple[Judge, float] | None]:
 
 def origin(context: Context) -> list[str]:
     """How what is trained on came to be: the graph, the prompts above the node by hash, the models asked."""
-    import networkx
-
     program, name = context.program, context.node.name
-    above = [program.nodes[one] for one in sorted(networkx.ancestors(program.dag, name))]
+    above = [program.nodes[one] for one in sorted(above_of(context))]
     prompts = {one.name: one.digest for node in above for one in node.templates}
     blocks = [node.settings for node in above]
     blocks += [one.settings for node in above for one in node.sections.values()]
@@ -289,6 +297,16 @@ def origin(context: Context) -> list[str]:
     lines = [f"the graph `{program.name}` ({mark}), its node `{name}`"]
     lines += [f"the prompt `{one}` ({digest[:12]})" for one, digest in sorted(prompts.items())]
     return lines + [f"the model `{one}`, which was asked" for one in models]
+
+
+def above_of(context: Context) -> set[str]:
+    """The nodes that what is trained on came from; those of its exam are not among them."""
+    import networkx
+
+    program, node = context.program, context.node
+    exam = cast(TrainSettings, node.settings).exam
+    read = [one for one in (*node.inputs, *node.waits) if one != exam]
+    return {*read, *(above for one in read for above in networkx.ancestors(program.dag, one))}
 
 
 def secrets_of(program: Program) -> list[str]:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.kinds.base import Context, Row, read_from
-from engine.kinds.train_settings import HELD_OUT, PAIR, TrainSettings, form_of, loss_of, recipe_of
+from engine.kinds.train_settings import HELD_OUT, PAIR, QUESTIONS, TrainSettings, form_of, loss_of, recipe_of
 
 if TYPE_CHECKING:
     from engine.training.encoding import Example, Loss
     from engine.training.job import Draft, Job
+    from engine.training.leaks import Leaked
     from engine.training.report import Report
 
 
@@ -32,6 +33,7 @@ class Read:
     texts: list[str] = field(default_factory=list)
     held_out_texts: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    turns: list[str] = field(default_factory=list)  # what is asked in them, a user's message each
     labels: list[str] = field(default_factory=list)  # of a classifier: the class of each example
     held_out_labels: list[str] = field(default_factory=list)
 
@@ -49,9 +51,9 @@ class Preparation:
         self.start = started_from(context, fetch)
         self.tokenizer = Tokenizer.load(self.start, self.template())
         self.recipe = recipe_of(settings)
-        self.inputs = [
-            self.read(name, rows()) for name, rows in zip(context.node.inputs, inputs, strict=True)
-        ]
+        named = dict(zip(context.node.inputs, inputs, strict=True))
+        exam = named.pop(settings.exam, None) if settings.exam else None
+        self.inputs = [self.read(name, rows()) for name, rows in named.items()]
         self.made_whole()
         self.examples = [one for each in self.inputs for one in each.examples]
         if not any(one.examples for one in self.inputs if one.name not in self.shares()):
@@ -65,6 +67,30 @@ class Preparation:
             at += len(one.examples)
         self.order, self.packed = self.ordered(parts)
         self.report: Report = self.reported()
+        self.leaked = self.held_against(exam) if exam else None
+        if self.leaked:
+            self.report.warnings.append(self.leaked.told())
+
+    def held_against(self, exam: Callable[[], Iterable[Row]]) -> Leaked | None:
+        """What of the exam stands in what is trained on; None where nothing does."""
+        from engine.training.leaks import leaked
+
+        questions = [
+            next((str(row.columns[one]) for one in QUESTIONS if row.columns.get(one)), "") for row in exam()
+        ]
+        texts = (text for one in self.inputs for text in one.texts)
+        turns = (turn for one in self.inputs for turn in one.turns)
+        return leaked(str(self.settings.exam), questions, texts, turns)
+
+    def fit_for_exam(self) -> None:
+        """Raises `NotTrained` where so much of the exam is trained on that it would measure nothing."""
+        from engine.training.faults import NotTrained
+
+        if self.leaked and self.leaked.share > self.settings.exam_overlap:
+            raise NotTrained(
+                f"{self.leaked.told()}; more than {self.settings.exam_overlap:.0%} makes it no exam",
+                "take them out of the data or of the exam, or raise `exam_overlap`",
+            )
 
     def template(self) -> str | None:
         """The chat template in place of the model's own."""
@@ -145,6 +171,8 @@ class Preparation:
             (found.held_out if held_out else found.examples).extend(examples)
             (found.held_out_texts if held_out else found.texts).append(text)
             if not held_out:
+                if self.settings.exam:
+                    found.turns += _turns(form, value)
                 found.rows.append(value if form == "pair" else {form: value})
         return found
 
@@ -256,3 +284,13 @@ def _text(form: str, value: Any) -> str:
     if form == "segments":
         return "".join(str(one["text"] or "") for one in value or [])
     return value or ""
+
+
+def _turns(form: str, value: Any) -> list[str]:
+    """What a user says in a row."""
+    if form == "pair":
+        value = value["prompt"]
+    if isinstance(value, str):
+        return [] if form == "text" else [value]
+    said = "text" if form == "segments" else "content"
+    return [str(one[said]) for one in value or [] if one.get("role") == "user" and one[said]]

@@ -51,6 +51,8 @@ class RewardPreparation(Preparation):
                 continue
             found.examples.append(Example(tokens, []))
             found.rows.append({form: row.columns[form]})
+            found.texts.append(text)
+            found.turns += [one["content"] for one in messages if one["role"] == "user"]
             self.prompts.append(text)
             self.asking.append(row)
             self.places.append(place)

@@ -23,6 +23,7 @@ WANTED = {
 }
 PAIR = ("prompt", "chosen", "rejected")
 LABEL = "label"
+QUESTIONS = ("question", "text")
 ASKED = ("prompt", "messages")
 HELD_OUT = ("test", "validation", "valid", "val", "dev", "eval", "held_out")
 
@@ -51,6 +52,18 @@ class TrainSettings(Settings):
         None,
         description="For inputs that are not seen whole in each epoch: the share of its tokens that is drawn "
         "of them, others each time. For replay, and for answers among texts.",
+    )
+    exam: Annotated[str | None, Role.BESIDE] = Field(
+        None,
+        description="A table of questions (`question`, or `text`) that the model will be asked: before it "
+        "begins it says how many of them stand in what is trained on.",
+    )
+    exam_overlap: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="The share of the exam that may stand in what is trained on; with more it does not "
+        "begin.",
     )
     label: Annotated[str | None, Role.COLUMN] = Field(
         None, description="For `classifier`: the column that has the class of a text; `label` if absent."

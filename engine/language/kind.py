@@ -30,6 +30,7 @@ class Role(Enum):
     COLUMN = "the name of a column of the input, bare or as a string"
     TABLE = "the name of a table among the ancestors of the input"
     TABLES = "an object whose keys are names of inputs"
+    BESIDE = "the name of a table that is read beside the inputs"
     MODEL = "the name of a model in scope"
     TEMPLATE = "the name of a prompt file, without `.md`"
     TEMPLATES = "prompt files to choose from: a list of names, or a folder of prompts"

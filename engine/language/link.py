@@ -1,6 +1,6 @@
 """Edges: which tables each node reads, in which order nodes can run, and where that is a circle.
 
-A node reads what stands after its `from`, and what its query reads.
+A node reads what stands after its `from`, what a setting names beside that, and what its query reads.
 """
 
 from __future__ import annotations
@@ -38,13 +38,15 @@ class Linked:
 
     flat: Flat
     inputs: list[str] = field(default_factory=list)
+    beside: dict[str, str] = field(default_factory=dict)  # as a setting names it -> node
     query: Query | None = None
     blind: bool = False
 
     @property
     def sources(self) -> list[str]:
         """Every node that it reads, each once."""
-        return list(dict.fromkeys([*self.inputs, *(self.query.tables.values() if self.query else ())]))
+        queried = self.query.tables.values() if self.query else ()
+        return list(dict.fromkeys([*self.inputs, *self.beside.values(), *queried]))
 
 
 class Links(Reporting):
@@ -73,12 +75,15 @@ class Links(Reporting):
                 made.blind = True
                 self.tell(error)
         for setting in flat.declaration.block.settings:
-            if roles(flat.kind.settings).get(setting.name.text) is Role.QUERY and made.query is None:
-                try:
+            role = roles(flat.kind.settings).get(setting.name.text)
+            try:
+                if role is Role.QUERY and made.query is None:
                     made.query = self.query(flat, setting)
-                except Wrong as error:
-                    made.blind = True
-                    self.tell(error)
+                elif role is Role.BESIDE:
+                    made.beside |= self.beside(made, setting)
+            except Wrong as error:
+                made.blind = True
+                self.tell(error)
         self.counted(made)
         return made
 
@@ -98,6 +103,21 @@ class Links(Reporting):
             help = f"`{kind} {name.text} from …`"
             self.say("ATK170", f"`{name.text}` needs {needs}", name.span, help)
             made.blind = True
+
+    def beside(self, made: Linked, setting: ast.Setting) -> dict[str, str]:
+        """The table that a setting names; none where it is null. Raises `Wrong`."""
+        if isinstance(setting.value, ast.Constant) and setting.value.value is None:
+            return {}
+        name = ast.dotted(setting.value)
+        if name is None:
+            help = f"`{setting.name.text} = questions`, without quotes"
+            raise wrong(
+                "ATK103", f"`{setting.name.text}` is not the name of a table", setting.value.span, help
+            )
+        found = self.expansion.table(made.flat.home, name, setting.value.span)
+        if found in made.inputs:
+            raise wrong("ATK102", f"`{name}` is given twice", setting.value.span)
+        return {name: found}
 
     def query(self, flat: Flat, setting: ast.Setting) -> Query:
         """What a query reads. Raises `Wrong` with all that it names and nobody has."""

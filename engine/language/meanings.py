@@ -95,6 +95,8 @@ class Meanings:
                 return self.ancestor(setting.value)
             case Role.TABLES:
                 return self.by_input(setting.value)
+            case Role.BESIDE:
+                return self.beside(setting.value)
             case Role.MODEL:
                 return self.model(setting.value)
             case Role.TEMPLATE:
@@ -170,6 +172,16 @@ class Meanings:
             help = f"its rows come from {', '.join(above[:6])}" if above else None
             raise wrong("ATK103", f"`{name}` is no ancestor of the input", written.span, help)
         return found
+
+    def beside(self, written: ast.Expression) -> str | None:
+        """The flat name of a table; a wrong one is told where it is linked."""
+        name = ast.dotted(written)
+        if name is None:
+            return None
+        try:
+            return self.expansion.table(self.around.flat.home, name, written.span)
+        except Wrong:
+            raise Wrong from None
 
     def by_input(self, written: ast.Expression) -> Any:
         """An object whose keys are inputs, by their flat names."""

@@ -121,7 +121,7 @@ class NodeCheck(Reporting):
         declaration = self.declaration
         tables = {
             path.dotted: name for path, name in zip(declaration.inputs, self.linked.inputs, strict=False)
-        }
+        } | self.linked.beside
         if self.linked.query:
             query = self.linked.query
             tables |= {

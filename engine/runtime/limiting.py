@@ -78,19 +78,23 @@ def rewired(node: Node, name: str, new: str) -> Node:
     ancestors: list[str] = []
     for one in node.ancestors:
         ancestors += [new, one] if one == name else [one]
-    by_input = {
+    named = {
         setting: {
             new if key == name else key: value for key, value in getattr(node.settings, setting).items()
         }
         for setting, info in type(node.settings).model_fields.items()
         if role_of(info) is Role.TABLES and getattr(node.settings, setting)
+    } | {
+        setting: new
+        for setting, info in type(node.settings).model_fields.items()
+        if role_of(info) is Role.BESIDE and getattr(node.settings, setting) == name
     }
     return dataclasses.replace(
         node,
         inputs=tuple(new if one == name else one for one in node.inputs),
         tables={key: new if table == name else table for key, table in node.tables.items()},
         ancestors=tuple(ancestors),
-        settings=node.settings.model_copy(update=by_input),
+        settings=node.settings.model_copy(update=named),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from engine.training.tokenizer import Tokenizer
 GRAM = 13
 """Words in a row that, found in both, make a held-out row one that was trained on."""
 SHOWN = 3
+WORD = re.compile(r"\w+")
 
 
 @dataclass
@@ -162,22 +164,31 @@ def spread(examples: Sequence[Example], count: int) -> list[Example]:
 def overlap(texts: Iterable[str], held_out: Iterable[str]) -> tuple[int, int]:
     """How many of the held-out texts share `GRAM` words in a row with what is trained on, and of how many.
 
-    Of a shorter one all words count.
+    Of a shorter one all words count; case and marks do not.
+    """
+    found = standing(held_out, texts)
+    return sum(found), len(found)
+
+
+def standing(looked_for: Iterable[str], texts: Iterable[str]) -> list[bool]:
+    """For each text whether `GRAM` of its words (all, where it has fewer) stand in a row in one of `texts`.
+
+    The rule of Brown et al. (2020, arXiv:2005.14165), appendix C.
     """
     wanted: dict[int, set[tuple[str, ...]]] = {}
     rows: list[list[tuple[str, ...]]] = []
-    for text in held_out:
-        words = text.lower().split()
+    for text in looked_for:
+        words = WORD.findall(text.casefold())
         size = min(len(words), GRAM)
         grams = [tuple(words[at : at + size]) for at in range(len(words) - size + 1)] if size else []
         rows.append(grams)
         wanted.setdefault(size, set()).update(grams)
     if not rows:
-        return 0, 0
+        return []
     found: set[tuple[str, ...]] = set()
     for text in texts:
-        words = text.lower().split()
-        for size, looked_for in wanted.items():
+        words = WORD.findall(text.casefold())
+        for size, sought in wanted.items():
             here = {tuple(words[at : at + size]) for at in range(len(words) - size + 1)}
-            found |= here & looked_for
-    return sum(any(gram in found for gram in row) for row in rows), len(rows)
+            found |= here & sought
+    return [any(gram in found for gram in row) for row in rows]
