@@ -219,6 +219,7 @@ def test_wheel_brings_grammar_graphs_and_prompts(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"atk.py", "engine/__init__.py", "engine/py.typed", "engine/shipped/grammar/atk.lark"} <= names
     assert {f"engine/commands/picture/page.{part}" for part in ("css", "js")} <= names
+    assert "engine/commands/result/page.css" in names
     for folder in ("graphs", "prompts"):
         here = {
             f"engine/shipped/{path.relative_to(ROOT)}"

@@ -24,6 +24,8 @@ import pytest
 from engine.runtime import load
 from engine.runtime.limiting import limited
 from engine.training import running
+from engine.training.card import examined
+from tests.endpoint import endpoint
 from tests.project import Project
 from tests.tiny import tiny_model, tiny_tokenizer
 
@@ -179,6 +181,42 @@ def test_the_card_names_prompts_and_models(project: Training) -> None:
     card = (project.root / "out/models/knows/latest/model/README.md").read_text()
     assert re.search(r"- the prompt `again` \([0-9a-f]{12}\)", card)
     assert "- the model `offline`, which was asked" in card
+
+
+def test_the_card_says_what_the_data_cost_and_keeps_what_an_exam_has_said(
+    project: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what the exam cost; nor does the result make the model another."""
+    project.write("prompts/again.md", "system:\n{{ schema }}\n\nuser:\n{{ text }}\n")
+    project.write("prompts/asks.md", "system:\n{{ schema }}\n\nuser:\n{{ answer }}\n")
+    asks = """
+model asked from default { price = { input: 10_000, output: 20_000 } }
+prompt again from docs -> { said: str } { template = "again", model = asked }
+prompt quiz from talks -> { mark: str } { template = "asks", model = asked }
+"""
+    text = GRAPH.format(knows="exam = quiz", more="").replace(
+        "train knows from docs", "train knows from again"
+    )
+    project.graph(text=text.replace("train knows", asks + "train knows", 1))
+    with endpoint() as answers:
+        monkeypatch.setenv("ATK_BASE_URL", answers.base_url)
+        monkeypatch.setenv("ATK_MODEL", "mock")
+        assert project.run().errors == []
+        ((folder, weights),) = project.rows("SELECT folder, weights FROM knows")
+        card = project.root / folder / "README.md"
+        ((calls, cost),) = project.rows("SELECT count(*), sum(cost) FROM calls WHERE node = 'again'")
+        assert (calls, cost > 1) == (12, True)
+        assert f"| its data cost | ${cost:,.2f} in 12 calls |" in card.read_text()
+        (project.root / "graph.atk").rename(project.root / "other.atk")
+        shutil.rmtree(project.root / "out")
+        assert project.run("other").errors == []  # another graph, which has all of it from the memo
+        assert f"| its data cost | ${cost:,.2f} in 12 calls |" in card.read_text()
+        (project.root / "other.atk").rename(project.root / "graph.atk")
+        card.write_text(examined(card.read_text(), "Exam: all known"))
+        project.write("prompts/asks.md", "system:\n{{ schema }}\n\nuser:\nSo: {{ answer }}\n")
+        assert (project.run().errors, project.started()) == ([], 2)  # the card is written anew
+    assert "<!-- exam -->\nExam: all known\n<!-- end of exam -->" in card.read_text()
+    assert project.rows("SELECT folder, weights FROM knows") == [(folder, weights)]
 
 
 def test_nothing_is_trained_twice_and_earlier_models_are_kept(project: Training) -> None:

@@ -19,7 +19,7 @@ from typing import Never
 # In the order of a day's work; `--help` lists them so.
 VERBS = (
     *("init", "add", "check", "lint", "fmt", "test", "plan", "exec", "retry"),
-    *("show", "why", "render", "chat", "runs", "diff", "cost"),
+    *("show", "why", "render", "chat", "runs", "diff", "cost", "report"),
     *("clean", "export", "import"),
     *("sql", "params", "graph", "explain", "lsp", "version"),
 )

@@ -119,6 +119,14 @@ class Context(Protocol):
         """Finished rows of a node's table, its own included, in lineage order. Blocking."""
         ...
 
+    def paid(self, names: Iterable[str]) -> tuple[int, float]:
+        """How many calls these nodes have made so far, over all runs, and their cost in USD. Blocking."""
+        ...
+
+    def cost_of_rows(self, names: Iterable[str]) -> tuple[int, float]:
+        """On how many calls rows of these nodes stand, whoever paid, and their cost in USD. Blocking."""
+        ...
+
     def counts(self, name: str) -> Mapping[str, int]:
         """How many rows of a node's table are "ok", "rejected" and "failed". Blocking."""
         ...

@@ -154,8 +154,8 @@ class Train(TableKind):
         job, done, ready = (trained if settings.backend == "trl" else elsewhere)(context, inputs)
         if done is not None:
             counts = {one.name: len(one.rows) for one in ready.inputs}
-            (job.model / "README.md").write_text(
-                card(job, done, counts, ready.report.warnings, origin(context)), "utf-8"
+            leave_card(
+                job.model, card(job, done, counts, ready.report.warnings, origin(context), spent(context))
             )
             modelfile.leave(job, ready.tokenizer)
         _point(job)
@@ -223,7 +223,7 @@ def elsewhere(
     job = handed(ready)
     for line in ready.report.lines():
         context.say(line)
-    if job.done() is None:
+    if not job.model.is_dir():
         ready.fit_for_exam()
     return job, come(context, job, ready.settings.backend, ready.report.steps), ready
 
@@ -282,6 +282,23 @@ def rewarded(ready: Preparation) -> Iterator[tuple[Judge, float] | None]:
         yield ready.judge, ready.settings.failures
     finally:
         ready.judging.close()
+
+
+def leave_card(model: Path, text: str) -> None:
+    """Put the card into a model's folder; what `atk report --card` has put into an earlier one stays."""
+    from engine.training.card import examined, result_in
+
+    path = model / "README.md"
+    result = result_in(path.read_text("utf-8")) if path.is_file() else None
+    path.write_text(text if result is None else examined(text, result), "utf-8")
+
+
+def spent(context: Context) -> list[tuple[str, int, float]]:
+    """Calls and USD: of the data as it stands, whoever paid for it, and of the judges of replies."""
+    program, name = context.program, context.node.name
+    below = [one for one in program.nodes if one.startswith(f"{name}.")]
+    paid = [("its data", *context.cost_of_rows(above_of(context))), ("its rewards", *context.paid(below))]
+    return [(what, calls, cost) for what, calls, cost in paid if calls]
 
 
 def origin(context: Context) -> list[str]:

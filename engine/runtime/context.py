@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,14 @@ class NodeContext:
     def counts(self, name: str) -> Mapping[str, int]:
         """Rows of a node's table by what became of them."""
         return self.engine.store.counts(name)
+
+    def paid(self, names: Iterable[str]) -> tuple[int, float]:
+        """Calls of these nodes in all runs of the graph so far, and their cost in USD."""
+        return self.engine.store.paid(names)
+
+    def cost_of_rows(self, names: Iterable[str]) -> tuple[int, float]:
+        """Calls on which rows of these nodes stand, and their cost in USD."""
+        return self.engine.store.cost_of_rows(names)
 
     def ran(self, name: str) -> bool:
         """Whether a node had its turn in this run."""

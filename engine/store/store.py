@@ -11,7 +11,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ from engine.store.records import (
     TableSpec,
 )
 from engine.store.rescue import Rescue, take_in, waiting
-from engine.store.schema import CATALOG, METRIC_COLUMNS, SCHEMA, quote, table_name
+from engine.store.schema import CATALOG, METRIC_COLUMNS, SCHEMA, quote, table_name, text
 from engine.store.server import Server
 from engine.store.writer import BRIEF, WINDOW, Log, Replace, Work, Writer
 
@@ -466,6 +466,25 @@ class Store(Reads):
         graph, run = self.description.graph, self._run
         if self.mode == "write" and rows:
             self._writer.put(Work(lambda c: _write_metrics(c, run, graph, node, job, rows)))
+
+    def paid(self, nodes: Iterable[str]) -> tuple[int, float]:
+        """Calls of these nodes of the graph, over all runs, and their cost in USD; blocking."""
+        named = ", ".join(text(node) for node in nodes) or "NULL"
+        return self._sum_of_calls(f"graph = {text(self.description.graph)} AND run > 0 AND node IN ({named})")
+
+    def cost_of_rows(self, nodes: Iterable[str]) -> tuple[int, float]:
+        """Calls on which rows of these nodes stand now, whichever graph paid for them, and their cost in USD;
+        blocking."""
+        whole = [node for node in nodes if self.description.spec(node).passes is None]
+        keys = [f"SELECT unnest(_calls) FROM {self.physical(node)} WHERE _died IS NULL" for node in whole]
+        return self._sum_of_calls(f"key IN ({' UNION '.join(keys) or 'NULL'})")
+
+    def _sum_of_calls(self, which: str) -> tuple[int, float]:
+        if self.mode == "write":
+            self.settle()
+        found = f"SELECT count(*), coalesce(sum(cost), 0)::DOUBLE FROM {SCHEMA}.calls WHERE {which}"
+        ((calls, cost),) = self._fetch(found)
+        return int(calls), float(cost)
 
     async def ready(self) -> None:
         """Wait while the queue of changes is long: call it before making more."""

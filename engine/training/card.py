@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.training.job import Job
 
+BEGIN, END = "<!-- exam -->", "<!-- end of exam -->"
 METHODS = {
     "cpt": "continued pretraining on texts",
     "sft": "fine-tuning on conversations",
@@ -22,9 +23,11 @@ def card(
     inputs: Mapping[str, int],
     warnings: Sequence[str],
     made: Sequence[str] = (),
+    spent: Sequence[tuple[str, int, float]] = (),
 ) -> str:
     """What was done, on what, and what it came to. `inputs` are rows by table, `made` lines on how those
-    came to be: the graph, its prompts, the models that were asked."""
+    came to be: the graph, its prompts, the models that were asked; `spent` are calls and USD by what they
+    were for."""
     asked, rate = job.asked, job.asked["trainer"]
     loss = "not measured" if done["loss"] is None else f"{done['loss']:.4g}"
     rows = [
@@ -40,6 +43,7 @@ def card(
             asked.get("backend") or ", ".join(f"{n} {version}" for n, version in asked["versions"].items()),
         ),
     ]
+    rows[-2:-2] = [(f"{what} cost", f"${cost:,.2f} in {calls:,} calls") for what, calls, cost in spent]
     stops = done.get("stops")
     if stops:
         rows.insert(-2, ("replies that end", f"{stops['ended']} of {stops['tried']} tried"))
@@ -58,6 +62,19 @@ def card(
         parts.append("\n".join(f"- {line}" for line in warnings) + "\n")
     parts.append("License: unknown. It follows from the model it started from and from the data.\n")
     return "\n".join(parts)
+
+
+def examined(card: str, result: str) -> str:
+    """The card with the result of an exam, in place of an earlier one."""
+    before, _, rest = card.partition(BEGIN)
+    after = rest.partition(END)[2] if rest else ""
+    return f"{before.rstrip()}\n\n{BEGIN}\n{result.strip()}\n{END}\n{after.lstrip()}"
+
+
+def result_in(card: str) -> str | None:
+    """The result of an exam that stands in a card."""
+    found = card.partition(BEGIN)[2].partition(END)[0].strip()
+    return found or None
 
 
 def _weights(asked: Mapping[str, Any]) -> str:
