@@ -151,6 +151,19 @@ def test_only_what_is_there_is_told(project: Project, capsys: pytest.CaptureFixt
     elements(Path("pages/exam.html").read_text())
 
 
+def test_an_exam_that_a_graph_uses(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its table is called `exam.marks`; two questions of one wording are told apart by their ids."""
+    sat(project, [row for row in exam() if row["subject"] != EVIL])
+    project.write("outer.atk", 'use "graph.atk" as exam {}\nsql kept { query = "FROM exam.marks" }\n')
+    assert project.run("outer").status == "done"
+    capsys.readouterr()
+    assert main(["report", "--json"]) == 0
+    used = json.loads(capsys.readouterr().out)
+    assert main(["report", "--json", "--graph", "graph"]) == 0
+    assert json.loads(capsys.readouterr().out) == used
+    assert (used[0]["part"], used[0]["n"]) == ("all facts", 12)
+
+
 def test_who_never_replied_is_told(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [
         row | ({"reply": " ", "verdict": "not_attempted"} if row["subject"] == "base" else {})

@@ -367,6 +367,37 @@ def test_an_exam_that_is_trained_on_is_none(project: Training) -> None:
     assert (project.run().status, project.started()) == ("done", 2)  # nor does the exam make it another
 
 
+EXAMINED = """
+source quiz -> {{ question: str }}[] {{ path = "quiz.jsonl" }}
+graph brief(replies: {{ reply: str }}[]) -> {{ reward: float }}[] {{
+  sql weighed {{ query = "SELECT *, 1.0::DOUBLE AS reward FROM replies" }}
+  return weighed
+}}
+sql given_rows {{
+  query = "SELECT question AS prompt, answer AS chosen, 'No.' AS rejected, {text} FROM talks"
+}}
+train other from given_rows {{ method = "{method}", start = "base", exam = quiz, {more} }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [
+        ("cpt", ""),
+        ("dpo", ""),
+        ("grpo", "reward = brief, steps = 1, replies = 2, batch = 2"),
+        ("classifier", ""),
+    ],
+)
+def test_whatever_is_learnt_is_held_against_the_exam(project: Training, method: str, more: str) -> None:
+    project.write("quiz.jsonl", '{"question": "When was the tower of Borka built"}\n{"question": "Who?"}\n')
+    project.graph_of(more=EXAMINED.format(method=method, more=more, text="question AS text, answer AS label"))
+    told = (
+        "other: 1 of 2 questions of the exam `quiz` stand in what is trained on: “When was the tower of Borka"
+    )
+    assert told in "\n".join(project.plan().notes)
+
+
 def test_an_exam_may_be_limited_and_named_otherwise(project: Training) -> None:
     quizzed(project, *OTHER, "When was the tower of Dunar built?", more="exam_overlap = 1")
     program = limited(project.load(), {"quiz": 2})
