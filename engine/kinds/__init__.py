@@ -26,6 +26,7 @@ CLASSES = {
     "emit": "Emit",
     "train": "Train",
     "classify": "Classify",
+    "evaluate": "Evaluate",
     "repeat": "Repeat",
     "replies": "Replies",
     "rewarded": "Rewarded",

@@ -92,7 +92,7 @@ def train(
     the share of them that may go without. Raises `NotTrained`.
     """
     rewarding = Rewarding(job, *judge) if judge else None
-    with _place(heed), job.log.open("ab") as log, rewarding or contextlib.nullcontext():
+    with place(heed), job.log.open("ab") as log, rewarding or contextlib.nullcontext():
         pipes = rewarding.theirs if rewarding else ()
         process = subprocess.Popen(
             [python, "train.py"],
@@ -208,7 +208,7 @@ def fault(job: Job, code: int) -> NotTrained:
 
 
 @contextlib.contextmanager
-def _place(heed: Callable[[], None]) -> Iterator[None]:
+def place(heed: Callable[[], None]) -> Iterator[None]:
     """One trainer at a time, or as many as ATK_TRAINERS says: they would fight for one card."""
     global _places
     with _lock:
