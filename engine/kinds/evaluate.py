@@ -50,7 +50,7 @@ class EvaluateSettings(Settings):
     )
     chat: bool = Field(False, description="Whether questions go through the chat template.")
     batch: int = Field(8, gt=0, description="Requests at once in memory.")
-    seed: int = Field(0, description="Of the harness.")
+    seed: int = Field(0, description="Of the harness: which examples stand before a question.")
     device: Literal["auto", "cpu"] = Field("auto", description="`cpu` even where there is a graphics card.")
     python: str | None = Field(
         None, description="The interpreter that has lm-eval; `ATK_LM_EVAL_PYTHON`, or atk's own, if absent."
