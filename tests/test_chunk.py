@@ -16,6 +16,8 @@ from engine.data.blocks import blocks, title
 from engine.data.chunking import SMALLEST, chunk
 from engine.data.sentences import beginnings
 from engine.data.tokens import Estimator, FileTokenizer, TokenizerProblem, estimate, tokenizer
+from tests.project import Project
+from tests.tiny import tiny_tokenizer
 from tests.workbench import Problem, bench, row
 
 MANUALS = sorted((Path(__file__).parent / "data" / "manuals").glob("*.txt"))
@@ -224,6 +226,44 @@ def test_a_tokenizer_file_counts_exactly(tmp_path: Path) -> None:
     assert "".join(text[one.fresh : one.stop] for one in passages) == text
     assert all(one.tokens == counter.count(text[one.start : one.stop]) <= 200 for one in passages)
     assert sum(one.tokens for one in passages) / len(passages) > 150
+
+
+def in_the_cache(cache: Path, name: str, words: int = 300) -> None:
+    """A model whose tokenizer the hub's cache has."""
+    folder = cache / f"models--{name.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("a" * 40)
+    tiny_tokenizer(folder / "snapshots" / ("a" * 40), [TEXT], words=words)
+
+
+TEXT = "The tower was built by the guild of weavers. " * 40
+COUNTED = """
+source documents -> {{ path: str, title: str?, text: str }}[] {{ path = "inputs" }}
+chunk passages from documents {{ size = 40, tokenizer = "{tokenizer}" }}
+"""
+
+
+def test_the_tokenizer_of_a_named_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    in_the_cache(tmp_path / "cache", "one/model")
+    tiny_tokenizer(tmp_path / "base", [TEXT])
+    project = Project(tmp_path, monkeypatch)
+    project.write("inputs/rain.txt", TEXT)
+    found = {}
+    for name in ("one/model", "base", "base/tokenizer.json"):
+        project.graph(text=COUNTED.format(tokenizer=name))
+        summary = project.run()
+        assert summary.status == "done", summary.errors
+        found[name] = project.rows("SELECT start, stop, tokens FROM passages ORDER BY ALL")
+    assert found["one/model"] == found["base"] == found["base/tokenizer.json"]
+    assert max(tokens for _, _, tokens in found["base"]) > 30
+    project.graph(text=COUNTED.format(tokenizer="one/other"))
+    summary = project.run()
+    [(message, help)] = summary.errors
+    assert message.startswith("`passages`: the tokenizer of one/other is not to be had from the hub")
+    assert "tokenizer.json" in str(help)
 
 
 def test_a_wrong_tokenizer_is_told(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ No model is named in a graph when documents are cut, and no tokenizer can be fet
 machine without a network, so the default is an estimate that leans to the high side: against
 a vocabulary of 32,000 pieces and one of 131,000 it gives 1.0 to 1.3 times the true figure for
 English prose, Markdown and code, and more for other scripts. A passage that fits by this
-count fits by the model's. `tokenizer = "tokenizer.json"` counts exactly.
+count fits by the model's. `tokenizer = "tokenizer.json"`, or the name of a model at the hub, counts
+exactly.
 
 Nothing of prices or endpoints here; the models estimate for themselves.
 """
@@ -29,6 +30,8 @@ PIECE = re.compile(
     r"|(?P<marks>[!-/:-@\[-`{-~]{1,4})"
     r"|(?P<other>[^\s!-~])"
 )
+
+HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class TokenizerProblem(Exception):
@@ -130,6 +133,30 @@ Tokenizer = Estimator | FileTokenizer
 @lru_cache(maxsize=8)
 def _from_file(path: Path, _stamp: int) -> FileTokenizer:
     return FileTokenizer(path)
+
+
+def found(name: str, folders: Sequence[Path], fetch: bool, hub: bool = True) -> Path:
+    """The `tokenizer.json` that a name leads to: a file, a model's folder, or a model at the hub.
+
+    What lies in the hub's cache is taken from there; with `fetch`, what does not is downloaded.
+    Without `hub` only files are looked for. Raises `TokenizerProblem`.
+    """
+    for folder in folders:
+        for path in (folder / name, folder / name / "tokenizer.json"):
+            if path.is_file():
+                return path
+    if not hub or not HUB.fullmatch(name) or name.endswith(".json"):
+        raise TokenizerProblem(f"no tokenizer at {name}")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(name, "tokenizer.json", local_files_only=not fetch))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+        if not fetch:
+            raise TokenizerProblem(f"the tokenizer of {name} is not on this machine yet") from error
+        said = str(error).splitlines()[0]
+        raise TokenizerProblem(f"the tokenizer of {name} is not to be had from the hub: {said}") from error
 
 
 def tokenizer(path: Path | None = None) -> Tokenizer:

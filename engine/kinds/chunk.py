@@ -33,7 +33,8 @@ class ChunkSettings(Settings):
     column: Annotated[str, Role.COLUMN] = Field("text", description="The column that is cut.")
     tokenizer: Annotated[str | None, Role.INPUT_PATH] = Field(
         None,
-        description="A `tokenizer.json` to count with; an estimate that leans to the high side if absent.",
+        description="What to count with: a model's `tokenizer.json`, its folder, or its name at the hub; "
+        "an estimate that leans to the high side if absent.",
     )
 
 
@@ -74,6 +75,17 @@ class Chunk(RowKind):
     def static(self, node: Node) -> dict[str, Any]:
         """A tokenizer counts by what is in its file, which the runtime cannot know."""
         return super().static(node) | {"tokenizer": _stamp(node)}
+
+    def ready(self, context: Context, fetch: bool) -> None:
+        """Whether the tokenizer is there, which may be fetched from the hub."""
+        from engine.data.tokens import TokenizerProblem, found
+
+        name = cast(ChunkSettings, context.node.settings).tokenizer
+        if name is not None:
+            try:
+                found(name, read_from(context), fetch)
+            except TokenizerProblem as error:
+                raise KindError(str(error), "give the `tokenizer.json` of the model") from error
 
     def reads(self, node: Node) -> frozenset[str] | None:
         """The text, where its pages begin, and what a `where` names."""
@@ -118,27 +130,28 @@ def _pages(columns: Mapping[str, Any]) -> list[Page]:
 
 
 def _tokenizer(context: Context, settings: ChunkSettings) -> Tokenizer:
-    from engine.data.tokens import TokenizerProblem, tokenizer
+    from engine.data.tokens import TokenizerProblem, found, tokenizer
 
     if settings.tokenizer is None:
         return tokenizer()
-    places = [place / settings.tokenizer for place in read_from(context)]
-    found = next((place for place in places if place.is_file()), None)
     try:
-        return tokenizer(found or context.root / settings.tokenizer)
+        return tokenizer(found(settings.tokenizer, read_from(context), fetch=False))
     except TokenizerProblem as error:
-        raise KindError(
-            f"`{context.node.name}`: {error}", "give the `tokenizer.json` of the model"
-        ) from error
+        help = "give the `tokenizer.json` of the model, its folder, or its name at the hub"
+        raise KindError(f"`{context.node.name}`: {error}", help) from error
 
 
 def _stamp(node: Node) -> str | None:
+    """What is in a file tells one tokenizer from another; of a model at the hub it is the name."""
     import hashlib
+
+    from engine.data.tokens import TokenizerProblem, found
 
     name = cast(ChunkSettings, node.settings).tokenizer
     if name is None:
         return None
-    for place in (Path.cwd(), node.folder or Path.cwd()):
-        if (place / name).is_file():
-            return hashlib.sha256((place / name).read_bytes()).hexdigest()
-    return "missing"
+    try:
+        path = found(name, [Path.cwd(), node.folder or Path.cwd()], fetch=False, hub=False)
+    except TokenizerProblem:
+        return name
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -104,7 +104,7 @@ class Evaluate(TableKind):
             if fetch:
                 evaluating.known(python, tuple(settings.tasks), own_tasks(context))
         except NotTrained as error:
-            raise KindError(f"`{context.node.name}`: {error.message}", error.help) from error
+            raise KindError(error.message, error.help) from error
 
     def foretell(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> None:
         """What is asked, of which."""
