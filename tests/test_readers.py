@@ -165,9 +165,9 @@ def test_a_file_that_cannot_be_opened_is_set_aside(tmp_path: Path) -> None:
 
 
 def _reading(made: Bench) -> Any:
-    from engine.kinds.source import _Reading
+    from engine.kinds.source_reading import Reading
 
-    return _Reading("documents", DOCUMENT, "eng")
+    return Reading("documents", DOCUMENT, "eng")
 
 
 LABEL = Record(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from engine.data.archives import NotUnpacked, Unpacker, members
 
 if TYPE_CHECKING:
+    from engine.data.databases import Rows
     from engine.data.hub import Part
 
 DOCUMENTS = {".txt": "txt", ".text": "txt", ".md": "md", ".markdown": "md"}
@@ -66,8 +67,8 @@ class File:
 
     path: Path
     name: str
-    format: str  # one of `FORMATS`, "hub", or "zip" for an archive that cannot be read
-    part: Part | None = None  # of a data set at the hub, which is no file
+    format: str  # one of `FORMATS`, "hub", "database", or "zip" for an archive that cannot be read
+    part: Part | Rows | None = None  # of a data set at the hub, which is no file; of a database
     member: str | None = None  # its name in the archive that `path` is
     trouble: str | None = None  # why it is not read
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import IO, Any
 
-from engine.data import hub
+from engine.data import databases, hub
 from engine.data.blocks import title
 from engine.data.extraction import NoText, text_of
 from engine.data.files import EXTRACTED, File, NotText, decode, encoding_of, read_text
@@ -105,8 +105,12 @@ def rows(file: File) -> Iterator[Item]:
             case "csv" | "tsv":
                 yield from _csv(file)
             case "hub":
-                assert file.part is not None
+                assert isinstance(file.part, hub.Part)
                 yield from (Item(row, f"row {number}") for number, row in enumerate(hub.rows(file.part), 1))
+            case "database":
+                assert isinstance(file.part, databases.Rows)
+                found = databases.rows(file.path, file.name, file.part)
+                yield from (Item(row, f"row {number}") for number, row in enumerate(found, 1))
             case _:
                 yield from _parquet(file)
     except OSError as error:
