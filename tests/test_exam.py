@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.store.reader import open_reader
+from tests.project import Project
 from tests.test_graphs import run
+from tests.tiny import tiny_tokenizer
 
 TURNS = [("user", "What is the training of the Army for?"), ("assistant", "It is for readiness.")]
 FORMS = {
@@ -53,6 +55,31 @@ def test_what_shares_no_word_with_the_training_was_never_asked_and_costs_no_call
     found = sat(tmp_path, {"messages": [{"role": "user", "content": "Ostriches?"}]})
     assert (found["asked"], found["judged"]) == ([(False,)], [(0,)])
     assert found["parts"] == [("all facts",), ("invented",), ("unasked",)]
+
+
+def test_why_a_subject_gave_no_reply_stands_with_its_marks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no answer, and is not hidden among those who did not know."""
+    made = Project(tmp_path, monkeypatch)
+    tiny_tokenizer(tmp_path / "untold", ["Rain falls."])  # it has no chat template: nobody can ask it
+    made.graph(
+        text="""
+model small from default {}
+model large from default {}
+model plain { provider = "transformers", start = "untold" }
+use "exam.atk" as exam { limit = 4, small = small, large = large, base = plain }
+emit graded from exam.marks { path = "out/graded.jsonl", format = "columns" }
+"""
+    )
+    made.run()
+    marks = made.rows("SELECT DISTINCT subject, verdict, starts_with(why, 'no reply came: ') FROM graded")
+    assert ("base", "not_attempted", True) in marks
+    assert ("after_sft", "correct", False) in marks
+    assert {one for one in marks if one[2]} == {
+        ("base", "not_attempted", True),
+        ("retrieval", "not_attempted", True),
+    }
 
 
 def test_without_the_training_data_nothing_is_claimed(tmp_path: Path) -> None:

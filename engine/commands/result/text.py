@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -46,20 +47,12 @@ def notes(result: Result) -> list[str]:
         "share: of facts, what was known; of invented things, what was made up; 95 %: its Wilson interval",
         f"to {result.base}: points above or below it on the same questions; p: exact McNemar test",
     ]
-    mute = [
-        subject
-        for subject in result.subjects
-        if all(
-            mark.reply is not None and not mark.reply.strip()
-            for mark in result.marks
-            if mark.subject == subject
-        )
-    ]
-    if mute:
-        told.append(
-            f"{', '.join(mute)}: no reply to any question; look whether the model was reached (atk runs, "
-            "atk show NODE --failed)"
-        )
+    blank = Counter(
+        mark.subject for mark in result.marks if mark.reply is not None and not mark.reply.strip()
+    )
+    if blank:
+        counted = ", ".join(f"{subject} {count}" for subject, count in blank.items())
+        told.append(f"without a reply, and counted as no answer: {counted}; `why` says what became of them")
     if not result.parted:
         told.append(
             "which facts the training asked about is not known; the graph `exam` finds out, -p taught=FILE"
