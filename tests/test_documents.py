@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -261,3 +262,17 @@ def test_a_type_may_name_the_hash_of_the_files(tmp_path: Path, inputs: Path) -> 
         assert found[name].own["sha256"] == hashlib.sha256((inputs / name).read_bytes()).hexdigest()
     assert found["torn.pdf"].fate == "failed"
     assert "sha256" not in read(tmp_path)["marked.md"].own
+
+
+def test_files_whose_names_do_not_say_what_they_are(tmp_path: Path, inputs: Path) -> None:
+    """They are read as `format` says."""
+    pdf(tmp_path / "a.pdf", "A swarm leaves in May.")
+    docx(tmp_path / "a.docx", paragraph("Bees fly."))
+    epub(tmp_path / "a.epub")
+    (tmp_path / "a.html").write_text("<html><body><p>Four wings.</p></body></html>")
+    said = {"pdf": "swarm", "docx": "fly", "epub": "warm", "html": "wings"}
+    for format_, word in said.items():
+        for name in ("scan.dat", "noname", "posing.txt"):
+            shutil.copy(tmp_path / f"a.{format_}", inputs / name)
+        found = source(tmp_path, format=format_).read()
+        assert [word in one.own["text"] for one in found] == [True] * 3

@@ -19,6 +19,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+OFFICE = "application/vnd.openxmlformats-officedocument"
+KINDS = {  # what a file is taken for, whatever its name ends in
+    "pdf": "application/pdf",
+    "docx": f"{OFFICE}.wordprocessingml.document",
+    "pptx": f"{OFFICE}.presentationml.presentation",
+    "epub": "application/epub+zip",
+    "html": "text/html",
+}
 FEW = 10  # letters and digits of a page, below which it has no text
 SMALL, SHARP = 36, 300  # dots an inch of a page that is looked at, and of one that is read
 SURPLUS = 5  # seconds after which it ends by itself, where whoever started it is gone
@@ -62,7 +70,7 @@ def _read(kreuzberg: Any, request: Any) -> dict[str, Any]:
     path, format_ = request["path"], request["format"]
     pages = kreuzberg.PageConfig(extract_pages=True) if format_ == "pdf" else None
     settings = kreuzberg.ExtractionConfig(output_format="markdown", pages=pages)
-    found = kreuzberg.extract_file_sync(path, config=settings)
+    found = kreuzberg.extract_file_sync(path, KINDS[format_], config=settings)
     said = [[page["page_number"], page["content"]] for page in found.pages or ()]
     pictures = []
     for number, text in said:
@@ -114,7 +122,7 @@ def _slides(kreuzberg: Any, path: str) -> list[list[Any]]:
     mark = f"slide-{secrets.token_hex(8)}-"
     marks = kreuzberg.PageConfig(insert_page_markers=True, marker_format=f"\n\n{mark}{{page_num}}\n\n")
     settings = kreuzberg.ExtractionConfig(output_format="markdown", pages=marks, use_cache=False)
-    found = kreuzberg.extract_file_sync(path, config=settings)
+    found = kreuzberg.extract_file_sync(path, KINDS["pptx"], config=settings)
     _, *parts = re.split(rf"{mark}(\d+)", found.content)
     return [[int(number), text] for number, text in zip(parts[::2], parts[1::2], strict=True)]
 
