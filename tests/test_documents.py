@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,15 @@ def inputs(tmp_path: Path) -> Path:
     folder = tmp_path / "inputs"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def own_reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process of the test's own, which ends with it."""
+    reader = extraction._Reader()
+    monkeypatch.setattr(extraction, "_reader", reader)
+    yield
+    reader.close()
 
 
 def read(tmp_path: Path) -> dict[str, Any]:
@@ -181,13 +191,13 @@ PROGRAMS = {  # in the place of the program that reads: what it does, and what i
 }
 
 
+@pytest.mark.usefixtures("own_reader")
 @pytest.mark.parametrize("what", PROGRAMS)
 def test_a_reader_that_does_not_answer(
     what: str, tmp_path: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program, said = PROGRAMS[what]
     (tmp_path / "program.py").write_text(program)
-    monkeypatch.setattr(extraction, "_reader", extraction._Reader())
     monkeypatch.setattr(extraction, "PROGRAM", tmp_path / "program.py")
     monkeypatch.setattr(extraction, "SECONDS", 1)
     pdf(inputs / "a.pdf", "Bees.")
@@ -197,13 +207,13 @@ def test_a_reader_that_does_not_answer(
     assert found["b.txt"].own["text"] == "Wasps."
 
 
+@pytest.mark.usefixtures("own_reader")
 def test_the_reader_is_told_no_secret(tmp_path: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-user")
     (tmp_path / "program.py").write_text(
         "import json, os, sys; sys.stdin.readline();"
         "print(json.dumps({'text': str(dict(os.environ)), 'title': None}), flush=True)"
     )
-    monkeypatch.setattr(extraction, "_reader", extraction._Reader())
     monkeypatch.setattr(extraction, "PROGRAM", tmp_path / "program.py")
     pdf(inputs / "a.pdf", "Bees.")
     text = read(tmp_path)["a.pdf"].own["text"]

@@ -14,6 +14,7 @@ from engine.data.recognition import INSTALL, Unrecognised, completed
 from engine.kinds.base import Known
 from engine.language.types import INT, STR, Field, Many, Record
 from tests import paper
+from tests.test_documents import own_reader
 from tests.test_readers import source
 from tests.workbench import Bench
 
@@ -22,6 +23,8 @@ PAGED = Record((Field("path", STR), Field("text", STR), Field("pages", PAGES)))
 SWARM = ("A swarm leaves the hive in May.", "It looks for a hollow place to live in.")
 WINTER = ("Winter is the time of hunger.", "Most colonies starve in March before the flowers come.")
 QUEEN = ("The queen lays eggs from February on.", "Nobody feeds the drones any more.")
+
+__all__ = ["own_reader"]  # a fixture
 
 needs_tesseract = pytest.mark.skipif(shutil.which("tesseract") is None, reason="Tesseract is not installed")
 
@@ -134,6 +137,7 @@ def test_a_tesseract_that_cannot_read(tmp_path: Path, inputs: Path, monkeypatch:
     assert note.startswith("pages that are pictures were left out (mixed.pdf: 2): Tesseract cannot read it: ")
 
 
+@pytest.mark.usefixtures("own_reader")
 def test_a_page_that_takes_too_long_is_left_and_the_others_are_read(
     tmp_path: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +151,6 @@ def test_a_page_that_takes_too_long_is_left_and_the_others_are_read(
         "    print(json.dumps(said), flush=True)\n"
     )
     pretend(monkeypatch, tmp_path, "eng")
-    monkeypatch.setattr(extraction, "_reader", extraction._Reader())
     monkeypatch.setattr(extraction, "PROGRAM", tmp_path / "program.py")
     monkeypatch.setattr(recognition, "SECONDS", 1)
     paper.pdf(inputs / "scan.pdf", ())
