@@ -193,6 +193,16 @@ def test_the_page_of_commands_is_renewed() -> None:
         assert said, f"docs/commands.md says nothing on when to use `{verb}`"
 
 
+def test_the_params_of_shipped_graphs_are_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.commands import _manual
+
+    monkeypatch.chdir(HOUSE)
+    text = (HOUSE / "docs/graphs.md").read_text(encoding="utf-8")
+    for graph in sorted((HOUSE / "graphs").glob("*.atk")):
+        assert f"<!-- generated: params of {graph.stem} -->" in text
+    assert manual.renewed(text, _manual.shipped(text)) == text, "run python -m engine.commands._manual"
+
+
 def test_every_page_is_listed() -> None:
     """Reached from the index, by the links that a reader follows."""
     reached, ahead = set(), [HOUSE / "docs/index.md"]

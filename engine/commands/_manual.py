@@ -1,7 +1,9 @@
-"""The manual's page on commands, made of their own help: `python -m engine.commands._manual`."""
+"""The manual's page on commands, made of their own help, and the params of the shipped graphs, made of
+their declarations: `python -m engine.commands._manual`."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -54,5 +56,56 @@ def makers() -> dict[str, Callable[[], str]]:
     return {name: partial(command, name, shown) for name, shown in commands.items()}
 
 
+def params(graph: Path) -> str:
+    """What can be set in a graph, and what its `dev` profile sets."""
+    from engine import runtime
+    from engine.commands.params import required
+    from engine.language.types import describe
+
+    program = runtime.load(str(graph), complete=False)
+    rows = [
+        (
+            f"`{name}`",
+            f"`{describe(one.type)}`",
+            "*required*" if required(one) else said(one.value),
+            one.doc or "",
+        )
+        for name, one in program.params.items()
+    ]
+    parts = [table(("param", "type", "default", "says"), rows)]
+    if re.search(r"^profile dev\b", graph.read_text("utf-8"), re.M):
+        first = runtime.load(str(graph), profile="dev", complete=False).params
+        other = [
+            f"`{name}` {said(one.value)}"
+            for name, one in first.items()
+            if one.value != program.params[name].value
+        ]
+        parts.append(
+            f"`--profile dev`: {', '.join(other)}." if other else "`--profile dev` changes no param."
+        )
+    return "\n\n".join(parts)
+
+
+def said(value: Any) -> str:
+    """A param's value, short."""
+    import json
+
+    if value is None:
+        return ""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return f"`{text}`" if len(text) < 60 else f"`{text[:56]}…`"
+
+
+def shipped(page: str) -> dict[str, Callable[[], str]]:
+    """The same for the page of the shipped graphs; what costs are is measured elsewhere and stays."""
+    made: dict[str, Callable[[], str]] = {
+        f"params of {path.stem}": partial(params, path) for path in sorted(Path("graphs").glob("*.atk"))
+    }
+    costs = page.partition("<!-- generated: costs -->\n")[2].partition("<!-- end -->")[0].strip("\n")
+    return made | {"costs": lambda: costs}
+
+
 if __name__ == "__main__":
     renew(Path("docs/commands.md"), makers())
+    graphs = Path("docs/graphs.md")
+    renew(graphs, shipped(graphs.read_text("utf-8")))

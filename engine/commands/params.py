@@ -40,7 +40,7 @@ def params(
             "type": describe(parameter.type),
             "value": parameter.value,
             "default": defaults[name].value if name in defaults else None,
-            "required": _required(defaults.get(name)),
+            "required": required(defaults.get(name)),
             "given": parameter.given,
             "doc": parameter.doc,
         }
@@ -60,7 +60,7 @@ def params(
             print(line)
 
 
-def _required(parameter: Parameter | None) -> bool:
+def required(parameter: Parameter | None) -> bool:
     """Nothing stands for it unless it is set: it has no default and its type is not `T?`."""
     from engine.language.types import Optional
 
