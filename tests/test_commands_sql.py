@@ -13,6 +13,7 @@ import pytest
 
 from engine.commands import _render
 from engine.commands import sql as command
+from engine.store.reader import Result
 
 ID = uuid.UUID("0d3f0d3f-0000-4000-8000-000000000001")
 
@@ -77,6 +78,11 @@ def test_only_so_many_rows_are_printed(places):
         "1",
         "(the first 2 rows; -n N prints more, --json and --csv all)",
     ]
+
+
+def test_columns_of_one_name_are_all_told():
+    found = Result(["a", "a", "a_2", "a"], ["INTEGER"] * 4, [(1, 2, 3, 4)], False)
+    assert found.dicts() == [{"a": 1, "a_2": 2, "a_2_2": 3, "a_3": 4}]
 
 
 def test_json_and_csv_are_whole(capsys):

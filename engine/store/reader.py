@@ -49,8 +49,14 @@ class Result:
     more: bool = False
 
     def dicts(self) -> list[dict[str, Any]]:
-        """The rows by column."""
-        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        """The rows by column; the second of one name is `name_2`, so that none is lost."""
+        names: list[str] = []
+        for column in self.columns:
+            name, nth = column, 2
+            while name in names:
+                name, nth = f"{column}_{nth}", nth + 1
+            names.append(name)
+        return [dict(zip(names, row, strict=True)) for row in self.rows]
 
 
 class Reader:
