@@ -125,6 +125,10 @@ class Train(TableKind):
         except NotTrained as error:
             raise KindError(error.message, error.help) from error
 
+    def foreseen(self, node: Node) -> int | None:
+        """One model."""
+        return 1
+
     def foretell(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> None:
         """What the training would come to."""
         from engine.training.faults import NotTrained

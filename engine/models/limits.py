@@ -25,6 +25,7 @@ Outcome = Literal["ok", "limited", "failed"]
 START = 64  # places at first; half as many more at each step while calls wait and none was refused
 ROUND_TRIPS = 2.0  # a step: a refusal comes at once, so it is heard before many more are sent
 STEP = (0.025, 0.1)  # seconds: the least and the most that a step takes
+TURNS = 4  # of the loop, from bytes that have come to a call that knows of its refusal
 LEAST_LEFT = 0.5  # of the places, after a burst of which all were refused
 DECREASE = 0.75  # of the places, where few of them were taken: it cannot be told how many are too many
 NEAR_CEILING = 0.9  # from here on growth is slow: this is about where it was too much before
@@ -208,7 +209,11 @@ class Limits:
 
     def connected(self, seconds: float) -> None:
         """How long it took to connect: as long as a refusal needs to come."""
-        self.step = min(self.step, max(STEP[0], ROUND_TRIPS * seconds))
+        step = max(STEP[0], ROUND_TRIPS * seconds)
+        if step < self.step:
+            self.step = step
+            if self._ramping and self._queue:
+                self._wake_in(step)
 
     def lost(self) -> float | None:
         """The endpoint was not reached: for how many seconds by now, or None if it never answered."""
@@ -320,13 +325,18 @@ class Limits:
         self._timer = loop.call_later(delay, self._woken)
 
     def _woken(self) -> None:
-        late = (
-            self._timer is not None and asyncio.get_running_loop().time() - self._timer.when() > self.step / 2
-        )
         self._timer = None
-        if late:  # so busy that a refusal may lie unread
-            pass
-        elif self._ramping and self.in_flight >= int(self._allowed):
+        if self._ramping:
+            self._look(TURNS)
+        else:
+            self._dispatch()
+
+    def _look(self, turns: int) -> None:
+        """A step of the beginning, once what lies unread has had its turn: it may be a refusal."""
+        if turns:
+            asyncio.get_running_loop().call_soon(self._look, turns - 1)
+            return
+        if self._ramping and self.in_flight >= int(self._allowed):
             self._allowed = min(float(self.parallel), 1.5 * self._allowed)
             self._ramping = self._allowed < self.parallel
         self._dispatch()

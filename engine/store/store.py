@@ -426,9 +426,9 @@ class Store(Reads):
     def kill_orphans(self, node: str, *inputs: str) -> Future[int]:
         """End live rows whose parent is no live, good row of any of `inputs`; rows without a parent stay.
 
-        The future gives their number when that is committed; nobody need wait for it.
+        The future gives their number when that is committed, which is at once: a node waits for it to end.
         """
-        work = Work(lambda c: self._kill_orphans(c, node, inputs, self._run), node)
+        work = Work(lambda c: self._kill_orphans(c, node, inputs, self._run), node, urgent=True)
         self._writer.put(work)
         return work.done
 
