@@ -217,15 +217,16 @@ def offline_command(root: Path) -> subprocess.Popen[bytes]:
 
 def everything(root: Path) -> dict[str, list[str]]:
     """All rows of all tables, and all files."""
-    reader = open_reader(root / ".atk" / "store.duckdb")
-    shown = reader.sql(
-        "SELECT table_schema, table_name FROM information_schema.tables"
-        " WHERE table_schema IN ('main', 'rejected', 'failed')"
-    ).rows
     found: dict[str, list[str]] = {}
-    for schema, name in shown:
-        if (schema, name) not in {("main", "runs"), ("main", "calls"), ("main", "metrics")}:
-            found[f"{schema}.{name}"] = sorted(map(repr, reader.sql(f'FROM {schema}."{name}"').rows))
+    reader = open_reader(root / ".atk" / "store.duckdb")
+    with reader.held():  # its hundreds of views are made once
+        shown = reader.sql(
+            "SELECT table_schema, table_name FROM information_schema.tables"
+            " WHERE table_schema IN ('main', 'rejected', 'failed')"
+        ).rows
+        for schema, name in shown:
+            if (schema, name) not in {("main", "runs"), ("main", "calls"), ("main", "metrics")}:
+                found[f"{schema}.{name}"] = sorted(map(repr, reader.sql(f'FROM {schema}."{name}"').rows))
     for path in sorted((root / "out").rglob("*.*")):
         if path.suffix != ".md":  # a card says when it was written
             found[str(path.relative_to(root))] = [hashlib.sha256(path.read_bytes()).hexdigest()]
