@@ -83,7 +83,11 @@ def test_checking_can_be_left_out() -> None:
         root=HOUSE, prompts=[PROMPTS], graphs=[GRAPHS],
     )  # fmt: skip
     assert [diagnostic.message for diagnostic in program.diagnostics] == []
-    assert [node.name for node in program.nodes.values() if node.skipped] == ["checked", "followed"]
+    assert [node.name for node in program.nodes.values() if node.skipped] == [
+        "checked",
+        "borne_out",
+        "followed",
+    ]
 
 
 @by_stem

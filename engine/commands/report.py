@@ -42,7 +42,7 @@ def report(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show what came of an exam: who knew how much, with intervals, and what differs from whom."""
+    """Show what came of an exam: who knew how much, with intervals."""
     from engine.commands._options import reader
     from engine.commands._render import print_json
     from engine.commands.result.gather import gather
