@@ -43,9 +43,9 @@ def test_a_sample(mutations: ModuleType, sort: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_500)  # nine hundred checks; the benchmark tries all tokens
+@pytest.mark.timeout(1_500)  # a thousand checks
 def test_deletions(mutations: ModuleType) -> None:
-    unnoticed, inside = shares(mutations, "deleted", 300)
+    unnoticed, inside = shares(mutations, "deleted", None)
     assert unnoticed <= 0.02
     assert inside >= 0.95
 
@@ -55,7 +55,7 @@ def test_deletions(mutations: ModuleType) -> None:
 @pytest.mark.parametrize("sort", ["doubled", "swapped", "misspelt"])
 def test_nothing_falls_over(mutations: ModuleType, sort: str) -> None:
     """Over a sample: all of them take a quarter of an hour. The benchmark tries all."""
-    shares(mutations, sort, 100)
+    shares(mutations, sort, 200)
 
 
 def test_what_counts(mutations: ModuleType) -> None:
