@@ -258,6 +258,8 @@ def _phrase(fault: Any) -> str:
             return f"must be {kind}"
     if sort == "none_required":
         return "must be null"
+    if sort == "too_short":
+        return f"must have {context['min_length']} or more"
     message = str(fault["msg"])
     return message[:1].lower() + message[1:]
 
