@@ -30,7 +30,7 @@ HARNESS = """\
 import json, os, sys
 from pathlib import Path
 if sys.argv[1] == "-c":
-    print(json.dumps("0.4.13"))
+    print(json.dumps({{"python": "3", "lm_eval": "0.4.13"}}))
     sys.exit()
 words = sys.argv[4:]
 given = dict(zip(words, words[1:]))
@@ -142,7 +142,7 @@ def test_a_task_that_is_not_known_is_told_before_anything_is_asked(project: Eval
 
 
 def test_an_interpreter_without_the_harness(project: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
-    without = project.write("without", "#!/bin/sh\nexit 1\n")
+    without = project.write("without", "#!/bin/sh\necho '{}'\n")
     without.chmod(0o755)
     monkeypatch.setenv("ATK_LM_EVAL_PYTHON", str(without))
     summary = project.run()

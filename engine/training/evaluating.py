@@ -10,7 +10,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +18,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from engine.training import interpreters
 from engine.training.faults import NotTrained
 from engine.training.running import LOOK, place, stop
 
 INTERPRETER = "ATK_LM_EVAL_PYTHON"
-_ASK = "import importlib.metadata as m, json; print(json.dumps(m.version('lm_eval')))"
 
 
 @dataclass(frozen=True)
@@ -53,30 +52,19 @@ class Score:
 
 
 def interpreter(given: str | None) -> str:
-    """The one that a graph names, else the environment's, else this process's own."""
-    return given or os.environ.get(INTERPRETER) or sys.executable
+    """The harness's: the one that a graph names, else the environment's, else this process's own."""
+    return interpreters.interpreter(given, INTERPRETER)
 
 
 @lru_cache
 def version(python: str) -> str:
     """The harness's version there. Raises `NotTrained`."""
-    try:
-        asked = subprocess.run(
-            [python, "-c", _ASK],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise NotTrained(
-            f"the interpreter {python} cannot be run: {error}", f"set `python`, or {INTERPRETER}"
-        ) from error
-    if asked.returncode:
+    mend = f"{INTERPRETER}, to one that has lm-eval"
+    found = interpreters.versions(python, ("lm_eval",), mend).get("lm_eval")
+    if found is None:
         help = f'pip install "lm-eval[hf]" there, or set `python`, or {INTERPRETER}, to one that has it'
         raise NotTrained(f"{python} has no lm-eval", help)
-    return str(json.loads(asked.stdout))
+    return found
 
 
 @lru_cache

@@ -12,13 +12,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from engine.training import interpreters
 from engine.training.faults import NotTrained
 from engine.training.job import Job
 from engine.training.rewarding import PIPES, Judge, Rewarding
@@ -28,42 +28,19 @@ INTERPRETER = "ATK_TRAINER_PYTHON"
 TRAINERS = "ATK_TRAINERS"
 PATIENCE = 10.0  # seconds that a trainer has to end when it is told to
 LOOK = 0.2  # seconds between looks at what it measured
-_ASK = (
-    "import importlib.metadata as m, json, platform\n"
-    "found = {'python': platform.python_version()}\n"
-    f"for name in {PACKAGES!r}:\n"
-    "    try: found[name] = m.version(name)\n"
-    "    except m.PackageNotFoundError: pass\n"
-    "print(json.dumps(found))"
-)
 _lock = threading.Lock()
 _places: threading.BoundedSemaphore | None = None
 
 
 def interpreter(given: str | None) -> str:
-    """The one that a graph names, else the environment's, else this process's own."""
-    return given or os.environ.get(INTERPRETER) or sys.executable
+    """The trainer's: the one that a graph names, else the environment's, else this process's own."""
+    return interpreters.interpreter(given, INTERPRETER)
 
 
 @lru_cache
 def versions(python: str) -> Mapping[str, str]:
     """The versions of an interpreter and of the trainer's packages that it has. Raises `NotTrained`."""
-    try:
-        asked = subprocess.run(
-            [python, "-c", _ASK],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
-        found: dict[str, str] = json.loads(asked.stdout)
-        return found
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        message = f"the trainer's interpreter {python} cannot be run: {_first_line(error)}"
-        raise NotTrained(
-            message, f"set `python` in the node, or {INTERPRETER}, to one that has TRL"
-        ) from error
+    return interpreters.versions(python, PACKAGES, f"{INTERPRETER}, to one that has TRL")
 
 
 def equipped(python: str) -> Mapping[str, str]:
@@ -221,9 +198,3 @@ def place(heed: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _places.release()
-
-
-def _first_line(error: BaseException) -> str:
-    said = getattr(error, "stderr", None) or getattr(error, "strerror", None) or str(error)
-    lines = [line for line in str(said).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
