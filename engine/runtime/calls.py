@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -34,6 +35,19 @@ class Down(Exception):
 
 class Unpaid(Exception):
     """In a dry run: this reply would have to be paid for."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request that is to be paid for: of whom, and for which row of which node."""
+
+    progress: NodeProgress
+    model: Model
+    request: Request
+    key: bytes
+    row: Row
+    role: str
+    attempt: int
 
 
 class Flight:
@@ -127,7 +141,8 @@ class Calls:
                 progress.cached += 1
                 reply = known
             else:
-                reply = await self.pay(progress, model, request, key, row, role, attempt, depth)
+                asked = Asked(progress, model, request, key, row, role, attempt)
+                reply = await self.pay(asked, depth)
             flight.land(reply)
             return reply, key
         except BaseException as error:
@@ -136,17 +151,8 @@ class Calls:
         finally:
             del self.flying[key]
 
-    async def pay(
-        self,
-        progress: NodeProgress,
-        model: Model,
-        request: Request,
-        key: bytes,
-        row: Row,
-        role: str,
-        attempt: int,
-        depth: int,
-    ) -> Reply:
+    async def pay(self, asked: Asked, depth: int) -> Reply:
+        progress, model, request = asked.progress, asked.model, asked.request
         if self.dry:
             tokens_in, tokens_out = model.estimate(request)
             price = model.spec.price
@@ -159,7 +165,7 @@ class Calls:
             raise Unpaid
         if self.stopping is not None:
             raise Stopping(self.stopping)
-        entry = partial(self.enter, progress, model, request, key, row, role, attempt)
+        entry = partial(self.enter, asked)
         progress.in_flight += 1
         self.paying += 1
         try:
@@ -178,55 +184,35 @@ class Calls:
             raise Down(reply.error)
         return reply
 
-    def enter(
-        self,
-        progress: NodeProgress,
-        model: Model,
-        request: Request,
-        key: bytes,
-        row: Row,
-        role: str,
-        attempt: int,
-        reply: Reply,
-        spare: bool = False,
-    ) -> None:
+    def enter(self, asked: Asked, reply: Reply, spare: bool = False) -> None:
         """Count a reply and write it down. A spare one is no answer to remember, only paid for."""
+        progress = asked.progress
         progress.calls += 1
         progress.tokens_in += reply.tokens_in
         progress.tokens_out += reply.tokens_out
         progress.cost += reply.cost
         self.spent += reply.dearest
-        if reply.cost_reported is not None and model.spec.price:
+        if reply.cost_reported is not None and asked.model.spec.price:
             self.reported += reply.cost_reported
             self.by_price += reply.cost
-        if spare:
-            key = uuid4().bytes
-        record = self.record(progress.name, model, request, key, row, role, attempt, reply)
+        record = self.record(asked, uuid4().bytes if spare else asked.key, reply)
         self.store.log([record])
         if self.on_call is not None:
             self.on_call(record)
         if self.max_cost is not None and self.spent >= self.max_cost and self.on_cap is not None:
             self.on_cap(self.spent)
 
-    def record(
-        self,
-        node: str,
-        model: Model,
-        request: Request,
-        key: bytes,
-        row: Row,
-        role: str,
-        attempt: int,
-        reply: Reply,
-    ) -> CallRecord:
+    def record(self, asked: Asked, key: bytes, reply: Reply) -> CallRecord:
+        """The line of the ledger, under a key that may be another than the request's."""
+        model, request = asked.model, asked.request
         spec = model.spec
         return CallRecord(
             key=key,
             graph=self.graph,
-            node=node,
-            row=row.id,
-            role=role,
-            attempt=attempt,
+            node=asked.progress.name,
+            row=asked.row.id,
+            role=asked.role,
+            attempt=asked.attempt,
             sample=request.sample,
             model=spec.model,
             endpoint=reply.endpoint or spec.base_url or spec.provider,
