@@ -7,7 +7,7 @@ nodes) and gathers what each has to say. It writes nothing and runs nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,9 +68,10 @@ class Checking(Reporting):
     def run(self, path: Path, text: str | None) -> Program:
         file = self.loader.load(path, text)
         program, expansion = self.whole(path, file)
+        told = list(self.diagnostics.values())
         self.cases(path, file, expansion)
         if self.given.tests:
-            program.tests = self.tests(file, path, text)
+            program.tests = self.tests(file, path, text, told)
         self.unused(file)
         program.diagnostics = self.sorted(file)
         self.expressions.binder.remembered.keep()
@@ -242,7 +243,7 @@ class Checking(Reporting):
                 message = f"`{home.graph.returns.dotted}` {fault}, which `{home.graph.name.text}` promises"
                 self.say("ATK118", message, home.graph.returns.span, known)
 
-    def tests(self, file: GraphFile, path: Path, text: str | None) -> list[Test]:
+    def tests(self, file: GraphFile, path: Path, text: str | None, told: Sequence[Diagnostic]) -> list[Test]:
         """The file's tests, each checked over the graph that its own settings make."""
         from engine.language.testing import Tests
 
@@ -262,7 +263,7 @@ class Checking(Reporting):
 
         given = self.given
         plain = not given.values and not given.models and given.profile is None
-        return Tests(self if plain else None, again, self.report).run(file.tests, self)
+        return Tests(self if plain else None, again, self.report, told).run(file.tests, self)
 
     def unused(self, file: GraphFile) -> None:
         """Imports that nothing names, told where nothing worse is wrong."""

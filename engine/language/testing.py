@@ -57,17 +57,20 @@ class Test:
 
 
 class Tests(Reporting):
-    """The tests of one file. `again` checks the file anew with other settings in force."""
+    """The tests of one file. `again` checks the file anew with other settings in force; `told` is what
+    is wrong with it whatever is set."""
 
     def __init__(
         self,
         plain: Checking | None,
         again: Callable[[ast.GraphDeclaration | None, Mapping[str, ast.Setting]], Checking],
         report: Callable[[Diagnostic], None],
+        told: Sequence[Diagnostic] = (),
     ):
         self.again, self.report = again, report
         self.checkings: dict[tuple[object, ...], Checking] = {(None,): plain} if plain else {}
         self.seen: dict[tuple[str, str], ast.TestDeclaration] = {}
+        self.broken = any(one.severity == "error" and one.code not in ENVIRONMENT for one in told)
 
     def run(self, file_tests: Sequence[ast.TestDeclaration], checking: Checking) -> list[Test]:
         """The sound ones; what is wrong with the others is reported."""
@@ -144,9 +147,14 @@ class Tests(Reporting):
         return ()
 
     def checked(self, graph: ast.GraphDeclaration | None, settings: Mapping[str, ast.Setting]) -> Checking:
-        """The graph with these settings, checked once for all tests that have the same."""
+        """The graph with these settings, checked once for all tests that have the same.
+
+        Of a graph that is wrong itself that is told, and nothing more by other settings. Raises `Wrong`.
+        """
         key = (graph.name.text if graph else None, *((n, s.value.text) for n, s in settings.items()))
         if key not in self.checkings:
+            if self.broken:
+                raise Wrong
             self.checkings[key] = self.again(graph, settings)
         return self.checkings[key]
 
