@@ -226,6 +226,19 @@ def test_a_node_that_asks_the_model_says_what_to_run(project: Project) -> None:
     assert "axolotl train axolotl.yaml" in str(help)
 
 
+def test_nothing_is_handed_over_that_holds_its_exam(project: Project) -> None:
+    project.graph(
+        text=GRAPH.format(
+            backend="axolotl", method="sft", source="conversations", more="exam = asked\n  exam_overlap = 0.5"
+        )
+        + 'sql asked { query = "SELECT question FROM talks" }\n'
+    )
+    summary = project.run()
+    assert summary.status == "failed"
+    assert any("exam" in message for message, _ in summary.errors), summary.errors
+    assert not list((project.root / "out").rglob("axolotl.yaml"))
+
+
 @pytest.mark.parametrize("method", ["grpo", "classifier"])
 def test_methods_that_only_trl_does(project: Project, method: str) -> None:
     from engine.runtime import load

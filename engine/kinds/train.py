@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -222,13 +223,18 @@ def elsewhere(
 ) -> tuple[Job, dict[str, Any] | None, Preparation]:
     """The same of a job that another trainer does; None for what came of it while it is not done."""
     from engine.kinds.train_elsewhere import come, handed
+    from engine.training.faults import NotTrained
 
     ready = prepared(context, inputs, fetch=True)
     job = handed(ready)
     for line in ready.report.lines():
         context.say(line)
     if not job.model.is_dir():
-        ready.fit_for_exam()
+        try:
+            ready.fit_for_exam()
+        except NotTrained:
+            shutil.rmtree(job.folder)  # what lies there somebody would train on
+            raise
     return job, come(context, job, ready.settings.backend, ready.report.steps), ready
 
 
