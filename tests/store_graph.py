@@ -113,7 +113,7 @@ def call(key: bytes, status: str = "ok", reply: str | None = "reply", **more: An
         sample=0,
         model="tiny",
         endpoint="http://localhost/v1",
-        request='{"messages": [{"role": "user", "content": "Why?"}]}',
+        request=more.pop("request", '{"messages": [{"role": "user", "content": "Why?"}]}'),
         status=status,
         at=more.pop("at", datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
         reply=reply,

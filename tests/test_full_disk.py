@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from engine.store import StoreError
-from engine.store import rescue as module
+from engine.store import journal as module
+from engine.store.journal import HEAD, Journal, files_of, waiting
 from engine.store.keys import fingerprint
-from engine.store.rescue import Rescue, file_of, waiting
 from engine.store.store import Store
 from tests.endpoint import Endpoint, endpoint
 from tests.project import Project
@@ -84,7 +84,7 @@ def assert_ends_well(made: Project, calm: tuple[Project, int], server: Endpoint,
     server.reset()
     done = run(made, server)
     assert done.returncode == 0, done.stderr
-    assert f"that an earlier run could not write were taken in: {found[1]}" in done.stderr
+    assert f"that an earlier run had not committed were taken in: {found[1]}" in done.stderr
     assert asked + server.stats()["calls"] == calm[1]
     assert tables(made) == tables(calm[0])
     assert written(made) == written(calm[0])
@@ -145,11 +145,11 @@ CALLS = [call(fingerprint("kept", number), reply=f"answer {number} “ü”\n") 
 
 def with_replies(tmp_path: Path) -> Path:
     path = tmp_path / "store.duckdb"
-    rescue = Rescue(path)
-    rescue.keep(CALLS[:2], 1)
-    rescue.keep(CALLS[2:], 2)
-    rescue.close()
-    assert (rescue.kept, rescue.lost) == (3, 0)
+    journal = Journal(path)
+    journal.keep(CALLS[:2], 1)
+    journal.keep(CALLS[2:], 2)
+    journal.close()
+    assert (journal.kept, journal.lost) == (3, 0)
     return path
 
 
@@ -157,8 +157,8 @@ def test_replies_come_back_as_they_were(tmp_path: Path) -> None:
     path = with_replies(tmp_path)
     assert waiting(path) == [(1, CALLS[0]), (1, CALLS[1]), (2, CALLS[2])]
     with opened(path) as store:
-        assert store.notices == ["replies that an earlier run could not write were taken in: 3"]
-        assert not file_of(path).exists()
+        assert store.notices == ["replies that an earlier run had not committed were taken in: 3"]
+        assert not files_of(path)[0].exists()
         found = store.known([one.key for one in CALLS])
         assert [found[one.key].reply for one in CALLS] == [one.reply for one in CALLS]
     with opened(path) as store:
@@ -167,10 +167,10 @@ def test_replies_come_back_as_they_were(tmp_path: Path) -> None:
 
 def test_a_plan_knows_them_and_leaves_them(tmp_path: Path) -> None:
     path = with_replies(tmp_path)
-    file_of(path).rename(tmp_path / "aside")
+    files_of(path)[0].rename(tmp_path / "aside")
     with opened(path):
         pass
-    (tmp_path / "aside").rename(file_of(path))
+    (tmp_path / "aside").rename(files_of(path)[0])
     with Store.open(path, "plan") as store:
         describe(store)
         assert store.may_know(CALLS[0].key)
@@ -181,42 +181,42 @@ def test_a_plan_knows_them_and_leaves_them(tmp_path: Path) -> None:
 def test_taken_in_twice_they_stand_once(tmp_path: Path) -> None:
     """A process may die between the commit and the end of the file."""
     path = with_replies(tmp_path)
-    content = file_of(path).read_bytes()
+    content = files_of(path)[0].read_bytes()
     with opened(path):
         pass
-    file_of(path).write_bytes(content)
+    files_of(path)[0].write_bytes(content)
     with opened(path) as store:
-        assert store.notices == ["replies that an earlier run could not write were taken in: 0"]
+        assert store.notices == []
         store.settle()
         assert store.cursor().execute("SELECT count(*) FROM store.data.calls").fetchall() == [(3,)]
 
 
 def test_a_last_line_that_was_cut_is_left_out(tmp_path: Path) -> None:
     path = with_replies(tmp_path)
-    file_of(path).write_bytes(file_of(path).read_bytes()[:-30])
+    files_of(path)[0].write_bytes(files_of(path)[0].read_bytes()[:-30])
     assert [run for run, _ in waiting(path)] == [1, 1]
 
 
 def test_anothers_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "store.duckdb"
-    file_of(path).write_text("shopping list\n")
+    files_of(path)[0].write_text("shopping list\n")
     with pytest.raises(StoreError, match="holds no replies of atk's"):
         opened(path)
-    assert file_of(path).read_text() == "shopping list\n"
+    assert files_of(path)[0].read_text() == "shopping list\n"
 
 
 def test_what_cannot_be_kept_either_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rescue = Rescue(tmp_path / "store.duckdb")
-    rescue.keep(CALLS[:1], 1)
-    whole = file_of(tmp_path / "store.duckdb").read_bytes()
+    journal = Journal(tmp_path / "store.duckdb")
+    journal.keep(CALLS[:1], 1)
+    whole = files_of(tmp_path / "store.duckdb")[0].read_bytes()
     write = os.write
     monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:10]))
-    rescue.keep(CALLS[1:], 1)
+    journal.rescue(CALLS[1:], 1)
     monkeypatch.undo()
-    rescue.close()
-    assert (rescue.kept, rescue.lost) == (1, 2)
-    assert file_of(tmp_path / "store.duckdb").read_bytes() == whole  # no half line
-    told = rescue.told(StoreError("the disk is full", "free some space"))
+    journal.close()
+    assert (journal.kept, journal.lost) == (1, 2)
+    assert files_of(tmp_path / "store.duckdb")[0].read_bytes() == whole  # no half line
+    told = journal.told(StoreError("the disk is full", "free some space"))
     assert told.message == "the disk is full; 2 replies paid for could not be kept"
     assert told.help
     assert told.help.startswith("free some space; 1 reply paid for meanwhile lie")
@@ -244,7 +244,81 @@ def test_where_there_is_too_little_room_none_is_taken(
 
 def test_the_time_of_a_call_is_kept(tmp_path: Path) -> None:
     at = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
-    rescue = Rescue(tmp_path / "store.duckdb")
-    rescue.keep([call(b"k" * 16, at=at)], 1)
-    rescue.close()
+    journal = Journal(tmp_path / "store.duckdb")
+    journal.keep([call(b"k" * 16, at=at)], 1)
+    journal.close()
     assert waiting(tmp_path / "store.duckdb")[0][1].at == at
+
+
+# -- the files take turns ----------------------------------------------------------------
+
+
+def lying(path: Path) -> list[list[bytes]]:
+    """The keys in each file."""
+    content = [file.read_bytes().split(b"\n")[1:-1] for file in files_of(path) if file.exists()]
+    return [
+        [bytes.fromhex(re.findall(rb'"key":"(\w+)"', line)[0].decode()) for line in part] for part in content
+    ]
+
+
+def test_what_is_committed_is_forgotten(tmp_path: Path) -> None:
+    path, keys = tmp_path / "store.duckdb", [one.key for one in CALLS]
+    journal = Journal(path)
+    first = journal.keep(CALLS[:1], 1)
+    journal.turn()
+    second = journal.keep(CALLS[1:2], 1)
+    assert (first, second) == (0, 1)
+    assert lying(path) == [[keys[0]], [keys[1]]]
+    journal.settle(0, 1)
+    assert lying(path) == [[], [keys[1]]]
+    journal.turn()
+    assert journal.keep(CALLS[2:], 1) == 0
+    journal.settle(1, 1)
+    assert lying(path) == [[keys[2]], []]
+    journal.turn()
+    journal.settle(0, 1)
+    journal.close()
+    assert [file.exists() for file in files_of(path)] == [False, False]
+
+
+def test_a_part_that_is_not_committed_whole_stays(tmp_path: Path) -> None:
+    """A commit takes so many rows and no more: what is left of a file waits for the next."""
+    path, keys = tmp_path / "store.duckdb", [one.key for one in CALLS]
+    journal = Journal(path)
+    journal.keep(CALLS[:1], 1)
+    journal.keep(CALLS[1:2], 1)
+    journal.turn()
+    journal.settle(0, 1)
+    journal.turn()
+    assert journal.keep(CALLS[2:], 1) == 1
+    assert lying(path) == [keys[:2], [keys[2]]]
+    journal.close()
+    assert [call.key for _, call in waiting(path)] == keys
+
+
+def test_a_run_empties_them_as_it_goes(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    with opened(path) as store:
+        for number in range(50):
+            store.log([call(fingerprint("on its way", number), reply="x" * 1000)])
+            store.settle()
+        assert sum(file.stat().st_size for file in files_of(path) if file.exists()) < 3_000
+    assert not any(file.exists() for file in files_of(path))
+
+
+def test_half_a_line_of_a_killed_run_does_not_spoil_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    files_of(path)[1].write_bytes(HEAD + b'{"run": 1, "ke')
+    files_of(path)[0].write_bytes(HEAD[:5])
+    with opened(path) as store:
+        assert store.notices == []
+        assert not any(file.exists() for file in files_of(path))
+
+
+def test_text_that_is_no_unicode_is_kept_as_the_store_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    journal = Journal(path)
+    assert journal.keep([call(b"k" * 16, reply="half \ud83d", request=b'{"a": "\xff"}')], 1) == 0
+    journal.close()
+    with opened(path) as store:
+        assert store.known([b"k" * 16])[b"k" * 16].reply == "half ?"

@@ -40,7 +40,6 @@ TABLES = {
     "rejected.unique_pairs": "question, reason",
 }
 IN_FLIGHT = 16
-COMMIT_WINDOW_S = 0.15
 LATENCY_MS = 20
 
 
@@ -108,10 +107,7 @@ def test_killed_five_times_then_run_to_the_end(tmp_path: Path, monkeypatch: pyte
             kills += 1
         assert exec_command(project).wait() == 0
         assert kills >= 3
-        repeated = server.stats()["ok"] - needed
-        rate = IN_FLIGHT / (LATENCY_MS / 1000)
-        window = IN_FLIGHT + rate * 3 * COMMIT_WINDOW_S  # in flight, and what one or two commits hold
-        assert repeated <= kills * window
+        assert server.stats()["ok"] - needed <= kills * IN_FLIGHT
         assert tables(project) == tables(calm)
         assert written(project) == written(calm)
         server.reset()

@@ -118,7 +118,7 @@ async def execute(program: Program, options: Options, listener: Listener | None 
             summary.crashes.extend(engine.crashes)
             return summary
     except StoreError as error:
-        raise store.rescue.told(error) if store.rescue else error from None
+        raise store.journal.told(error) if store.journal else error from None
 
 
 def render(program: Program, options: Options, node: str, row: str) -> list[dict[str, str]]:

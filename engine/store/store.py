@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from engine.store import failures, memo, snapshots, stretches, tables
 from engine.store.attach import attach, damage, detach, in_memory, is_full, make_folder, mended
 from engine.store.errors import StoreError
+from engine.store.journal import Journal, discard, take_in, waiting
 from engine.store.known import KnownKeys
 from engine.store.reads import Reads
 from engine.store.records import (
@@ -31,7 +32,6 @@ from engine.store.records import (
     Stored,
     TableSpec,
 )
-from engine.store.rescue import Rescue, take_in, waiting
 from engine.store.schema import CATALOG, METRIC_COLUMNS, SCHEMA, quote, table_name, text
 from engine.store.server import Server
 from engine.store.writer import BRIEF, WINDOW, Log, Replace, Work, Writer
@@ -57,7 +57,7 @@ class Store(Reads):
         super().__init__(connection)
         self.path, self.mode = path, mode
         self.notices: list[str] = []  # what was found when it was opened, for whoever runs a graph
-        self.rescue = Rescue(path) if mode == "write" else None
+        self.journal = Journal(path) if mode == "write" else None
         self._on_disk = stored
         self._shapes: dict[str, tables.Shape] = {}
         self._states: dict[str, NodeState] = {}
@@ -74,7 +74,7 @@ class Store(Reads):
             self._committed,
             self._explain,
             WINDOW if stored else BRIEF,
-            self.rescue,
+            self.journal,
         )
 
     # -- opening and closing -----------------------------------------------------------------
@@ -118,16 +118,17 @@ class Store(Reads):
         return store
 
     def _take_in(self, calls: Sequence[tuple[int, CallRecord]]) -> None:
-        """Replies that an earlier run could not write: into the table, or for a plan into its memory."""
-        if calls and self.rescue is not None:
+        """Replies that an earlier run had not committed: into the table, or for a plan into its memory."""
+        if self.journal is None:
+            self._fresh.update({call.key: call for _, call in calls if call.status in memo.USABLE})
+            return
+        if calls:
             taken = self._writer.call(Work(lambda c: take_in(c, calls)))
             self._keys.add([call.key for _, call in calls])
-            self.rescue.path.unlink(missing_ok=True)
-            self.notices.append(f"replies that an earlier run could not write were taken in: {taken}")
-        elif calls:
-            self._fresh.update({call.key: call for _, call in calls if call.status in memo.USABLE})
-        if self.rescue is not None:
-            self.rescue.hold()
+            if taken:
+                self.notices.append(f"replies that an earlier run had not committed were taken in: {taken}")
+        discard(self.path)
+        self.journal.hold()
 
     def close(self) -> None:
         """Commit what is queued and give the file back. Never raises: `flush` tells what went wrong."""
@@ -136,8 +137,8 @@ class Store(Reads):
         if self._server is not None:
             self._server.close()
         self._writer.close()
-        if self.rescue is not None:
-            self.rescue.close()
+        if self.journal is not None:
+            self.journal.close()
         if self.mode == "write":
             with contextlib.suppress(duckdb.Error):  # the log is replayed by whoever opens next
                 self._connection.execute(f"CHECKPOINT {CATALOG}")

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.store.errors import StoreError
+from engine.store.journal import Journal
 from engine.store.memo import calls_table
 from engine.store.records import CallRecord, Stored
-from engine.store.rescue import Rescue
 from engine.store.schema import SCHEMA
 from engine.store.tables import Shape
 
@@ -73,6 +73,7 @@ class _Queued:
     change: Change
     weight: int  # rows
     size: int  # bytes
+    part: int | None = None  # of the journal, where calls are written there already
 
 
 @dataclass(slots=True)
@@ -96,9 +97,9 @@ class Writer:
         committed: Callable[[Sequence[CallRecord]], None],
         explain: Callable[[Exception], StoreError],
         window: float = WINDOW,
-        rescue: Rescue | None = None,
+        journal: Journal | None = None,
     ):
-        self._window, self._rescue = window, rescue
+        self._window, self._journal = window, journal
         self._connection, self._home = connection, home
         self._committed, self._explain = committed, explain
         self._queue: deque[_Queued] = deque()
@@ -117,14 +118,18 @@ class Writer:
     def put(self, change: Change) -> None:
         """Queue a change. Raises what the writer has met, so that nobody goes on paying.
 
-        Calls are paid for already: they are kept beside the store then.
+        Calls are paid for already: they are written to the journal before anything else, and stay
+        there then.
         """
-        if self.error is not None:
-            if isinstance(change, Log) and self._rescue is not None:
-                self._rescue.keep(change.calls, change.run)
+        part = None
+        if isinstance(change, Log) and self._journal is not None:
+            if self.error is not None:
+                self._journal.rescue(change.calls, change.run)
                 return
+            part = self._journal.keep(change.calls, change.run)
+        elif self.error is not None:
             raise self.error
-        queued = _Queued(change, _weight(change), _size(change))
+        queued = _Queued(change, _weight(change), _size(change), part)
         with self._lock:
             self._backlog += queued.weight
             self._rows += queued.weight
@@ -171,7 +176,7 @@ class Writer:
 
     def _loop(self) -> None:
         while batch := self._gather():
-            self._settle([queued.change for queued in batch])
+            self._settle(batch)
             self._release(sum(queued.weight for queued in batch))
 
     def _gather(self) -> list[_Queued]:
@@ -189,16 +194,18 @@ class Writer:
                     break
             self._rows, self._bytes = self._rows - rows, self._bytes - size
             self._hurry = self._hurry and any(_stops(queued.change) for queued in self._queue)
-            return batch
+        if self._journal is not None:
+            self._journal.turn()
+        return batch
 
     def _is_enough(self) -> bool:
         """Whether to commit without waiting for more."""
         return self._hurry or self._closing or self._rows >= ROWS or self._bytes >= BYTES
 
-    def _settle(self, batch: list[Change]) -> None:
-        last = batch[-1]
+    def _settle(self, batch: list[_Queued]) -> None:
+        last = batch[-1].change
         alone = last if isinstance(last, Work) and last.alone else None
-        changes = batch[:-1] if alone else batch
+        changes = [queued.change for queued in (batch[:-1] if alone else batch)]
         results: list[tuple[Work, Any]] = []
         try:
             if self.error is not None:
@@ -214,6 +221,9 @@ class Writer:
         except Exception as error:
             self._fail(error, batch)
             return
+        for queued in batch:
+            if self._journal is not None and queued.part is not None:
+                self._journal.settle(queued.part, queued.weight)
         for work, result in results:
             _resolve(work, result)
         if alone is not None:
@@ -225,11 +235,11 @@ class Writer:
         except StoreError as refusal:  # refused as a whole: the store itself is sound
             _resolve(work, error=refusal)
         except Exception as error:
-            self._fail(error, [work])
+            self._fail(error, [_Queued(work, 0, 0)])
         else:
             _resolve(work, result)
 
-    def _fail(self, error: Exception, batch: list[Change]) -> None:
+    def _fail(self, error: Exception, batch: list[_Queued]) -> None:
         import duckdb
 
         # Where no transaction is open, or DuckDB has shut the file, there is nothing to roll back.
@@ -238,11 +248,12 @@ class Writer:
         if self.error is None:
             self.error = error if isinstance(error, StoreError) else self._explain(error)
             self._broken.set_result(self.error)
-        for change in batch:
+        for queued in batch:
+            change = queued.change
             if isinstance(change, Work):
                 _resolve(change, error=self.error)
-            elif isinstance(change, Log) and self._rescue is not None:
-                self._rescue.keep(change.calls, change.run)
+            elif isinstance(change, Log) and self._journal is not None and queued.part is None:
+                self._journal.rescue(change.calls, change.run)
 
     def _release(self, weight: int) -> None:
         with self._lock:
