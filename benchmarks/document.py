@@ -39,6 +39,8 @@ GRAPH = """A graph of five prompts and a `gather`, every call known afterwards: 
 overhead, and against the same graph node after node, simulated and run."""
 HOSTILE = """An endpoint that refuses above 64 in flight and fails now and then, `parallel = 256`; in turns
 with the same at 64 in flight without a fault."""
+KILLED = """Killed with SIGKILL when half of the replies were given, and run again: the calls that were
+paid for twice. What is in flight at that moment cannot be known; nothing else is asked again."""
 LEARNING = """What variations of documents are worth. A model of 1.1 million weights grows up among 200
 invented firms until it answers what is asked of them. Two models start from it and read of 13 others, equally
 long: one 30 copies of each document, one 30 variations of it. Both are shown how half of the facts are
@@ -84,6 +86,7 @@ SECTIONS = (
         (["hostile.py"],),
         (["hostile.py", "--rows", "500", "--repeat", "1"],),
     ),
+    ("Killed half way", KILLED, (["killed.py"],), (["killed.py", "--rows", "300", "--repeat", "1"],)),
     ("Learning", LEARNING, (["learning/run.py"],), ()),
     ("Slips of the hand", SLIPS, (["mutations.py"],), (["mutations.py", "--sample", "3"],)),
     ("Start", START, (["startup.py"],), (["startup.py"],)),

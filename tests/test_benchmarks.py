@@ -49,6 +49,13 @@ def test_all_rows_are_done_at_an_endpoint_that_refuses() -> None:
 
 
 @pytest.mark.slow
+def test_a_killed_run_asks_again_what_was_in_flight_and_no_more() -> None:
+    """The script itself compares."""
+    said = printed("benchmarks/killed.py", "--rows", "1000", "--repeat", "2", "--check")
+    assert "asked again" in said
+
+
+@pytest.mark.slow
 def test_a_peer_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATK_BENCHMARKS", str(tmp_path))
     said = printed("benchmarks/peers.py", "--rows", "200", "--repeat", "1", "--only", "curator")
