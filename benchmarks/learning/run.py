@@ -1,6 +1,6 @@
 """What variations of documents are worth, measured: a small model learns invented facts.
 
-    python benchmarks/learning/run.py                   # three seeds; the base model is made once
+    python benchmarks/learning/run.py                   # three seeds, some minutes; the base is made once
     python benchmarks/learning/run.py --seeds 1 --count 10
     python benchmarks/learning/run.py --check           # exit 1 where it is not as claimed
 
@@ -173,7 +173,7 @@ def main() -> None:
     began = time.monotonic()
     home, _ = base(options.cache, options, dict(one.split("=", 1) for one in options.base))
     print(f"base model: {time.monotonic() - began:.0f} s")
-    found = []
+    found, began = [], time.monotonic()
     print(f"{'':12} " + " ".join(f"{arm:>21}" for arm in ARMS))
     print(f"{'seed':12} " + " ".join(f"{'known':>10} {'held out':>10}" for _ in ARMS) + "   seconds")
     for seed in range(1, options.seeds + 1):
@@ -181,7 +181,7 @@ def main() -> None:
         found.append(measured(seed, home, options, dict(one.split("=", 1) for one in options.p)))
         print(f"{seed:<12} " + shown(found[-1]) + f"   {time.monotonic() - started:7.0f}", flush=True)
     mean = {key: statistics.mean(one[key] for one in found) for key in found[0]}
-    print(f"{'mean':12} " + shown(mean))
+    print(f"{'mean':12} " + shown(mean) + f"   {time.monotonic() - began:7.0f} in all")
     both = {arm: (mean[arm, "known"] + mean[arm, "held out"]) / 2 for arm in ARMS}
     print("facts never asked for: " + ", ".join(f"{arm} {share:.0%}" for arm, share in both.items()))
     if options.check and not (both["variations"] >= 0.5 and both["copies"] < 0.1 and both["base"] == 0):
