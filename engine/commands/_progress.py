@@ -7,6 +7,7 @@ error here leaves this module.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections import deque
@@ -276,15 +277,15 @@ class _Lively:
 
 
 @contextlib.contextmanager
-def follow(console: Console, *, quiet: bool, head: Sequence[str]) -> Iterator[Listener]:
-    """A listener for a run, drawing on the console until the block ends."""
+def follow(console: Console | None, *, quiet: bool, head: Sequence[str]) -> Iterator[Listener]:
+    """A listener for a run, drawing on the console until the block ends; without one, lines on stderr."""
     if quiet:
         yield lambda event: None
         return
     view = (
         _Lively(console)
-        if console.is_terminal and not console.is_dumb_terminal
-        else Plain(lambda text: print(text, file=console.file, flush=True))
+        if console is not None and console.is_terminal and not console.is_dumb_terminal
+        else Plain(lambda text: print(text, file=console.file if console else sys.stderr, flush=True))
     )
     ended = threading.Event()
 

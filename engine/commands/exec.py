@@ -104,7 +104,9 @@ def run_graph(
     from engine.commands._render import console, print_json
     from engine.runtime.loop import run
 
-    following = _progress.follow(console(error=True), quiet=quiet, head=head(program))
+    # Only a terminal is drawn on: what draws takes longer to import than a run that has nothing to do.
+    screen = console(error=True) if sys.stderr.isatty() and not quiet else None
+    following = _progress.follow(screen, quiet=quiet, head=head(program))
     # What the author's functions print must not end up in what `--json` prints.
     with (
         _events.events(events) as watching,

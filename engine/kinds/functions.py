@@ -213,6 +213,11 @@ def load(path: Path, name: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
+def any_loaded() -> bool:
+    """Whether code of an author's has run in this process."""
+    return bool(_loaded)
+
+
 def _run(path: Path) -> Any:
     """Run a file as a module. What it imports from beside it is forgotten again, so that two
     folders may each have a `helpers.py` and an edit is seen by the next run of a notebook."""

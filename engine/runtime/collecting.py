@@ -31,7 +31,7 @@ def seldom() -> Iterator[None]:
         _users += 1
         if _users == 1:
             _before = gc.get_threshold()
-            if 0 < _before[0] < CONTAINERS:  # 0: somebody has turned it off
+            if _before[0] > 0:  # 0: somebody has turned it off
                 gc.set_threshold(CONTAINERS, *_before[1:])
             _frozen = gc.get_freeze_count() == 0
             if _frozen:  # modules and what they made are not looked through each time

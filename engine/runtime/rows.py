@@ -87,10 +87,10 @@ class RowStation(Station):
     async def work(self) -> Result:
         source = self.upstream[0]
         self.types_before, self.types = self.engine.types_in_scope(self)
-        counts = await asyncio.to_thread(self.store.counts, self.node.name)
-        self.had_rows = counts.get("ever", 0) > 0
         if await self.nothing_to_do(source):
             return await self.skip()
+        counts = await asyncio.to_thread(self.store.counts, self.node.name)
+        self.had_rows = counts.get("ever", 0) > 0
         self.begin()
         try:
             finished = await self.rows_through(source)
