@@ -81,3 +81,31 @@ def test_added_document_adds(project: Project) -> None:
     assert planned["worthy"].rows == len(DOCUMENTS) + 1
     assert planned["drafted"].rows == round((len(DOCUMENTS) + 1) * each)
     assert planned["turns"].rows == len(DOCUMENTS) + 1
+
+
+LIMITED = """
+param few: int? = 2
+sql best from drafted {{ query = "SELECT question, answer FROM drafted ORDER BY question LIMIT {limit}" }}
+prompt checked from best -> Verdict {{ template = "check", model = asked, keep ok }}
+"""
+
+
+@pytest.mark.parametrize(("limit", "calls"), [("$few", 2), ("3", 3), ("1 + 1", 12), ("80%", 12)])
+def test_no_more_rows_are_expected_than_a_query_lets_through(project: Project, limit: str, calls: int) -> None:
+    """What is reckoned, or a share, says nothing before the rows are known: four of each passage are taken."""
+    project.graph(LIMITED.format(limit=limit))
+    planned = lines(project)
+    assert (planned["best"].rows, planned["checked"].to_call) == (calls, calls)
+
+
+def test_a_limit_that_is_null_is_none(project: Project) -> None:
+    project.graph(LIMITED.format(limit="$few").replace("int? = 2", "int? = null"))
+    assert lines(project)["checked"].to_call == 12
+
+
+def test_rows_that_a_query_has_cut_are_as_many_after_an_edit(project: Project) -> None:
+    project.graph(LIMITED.format(limit="$few"))
+    project.run()
+    edit_prompt(project)
+    planned = lines(project)
+    assert (planned["best"].rows, planned["checked"].to_call) == (2, 2)

@@ -330,6 +330,10 @@ class TableKind(Kind):
         """Rows that the table will have, where the settings alone say so; for a plan."""
         return None
 
+    def most(self, node: Node) -> int | None:
+        """Rows that the table can have at most, where the settings alone say so; for a plan."""
+        return None
+
     def foretell(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> None:
         """In a plan, of a kind that is not pure: say what can be known before. Runs in a thread."""
 

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from engine.kinds.base import Context, Made, Row, Settings, TableKind
 from engine.language.kind import Shape
+from engine.language.program import Node
 from engine.store.keys import fingerprint
 
 HELD = "held back by --limit"
@@ -34,6 +35,10 @@ class Limit(TableKind):
     def own(self, shape: Shape) -> Mapping[str, str]:
         """No columns."""
         return {}
+
+    def most(self, node: Node) -> int:
+        """As many as go on."""
+        return cast(LimitSettings, node.settings).count
 
     def work(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> Iterable[Made]:
         """Every row: those with the smallest hashes of their ids as they are, the others rejected.

@@ -46,6 +46,13 @@ class Sql(TableKind):
         query = cast(SqlSettings, node.settings).query
         return super().static(node) | {"values": parameters(query, node.values)}
 
+    def most(self, node: Node) -> int | None:
+        """What stands behind the query's LIMIT."""
+        from engine.language.binding import Binder
+
+        query = cast(SqlSettings, node.settings).query
+        return Binder().most_rows(query, node.values) if "limit" in query.casefold() else None
+
     def work(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> Iterable[Made]:
         """The rows of the result, in its order.
 

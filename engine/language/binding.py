@@ -173,6 +173,12 @@ class Binder:
         found.walk(self._parsed(query), frozenset())
         return found.tables, found.parameters
 
+    def most_rows(self, query: str, values: Mapping[str, Any]) -> int | None:
+        """The most rows that a query can give, by the LIMIT at its end; None where none is told."""
+        number, parameter = _limit(self._parsed(query))
+        found = values.get(parameter) if parameter else number
+        return int(found) if isinstance(found, int) else None
+
     def _parsed(self, query: str) -> dict[str, Any]:
         """DuckDB's own parse tree of a query. Raises `Unbound`."""
         parsed = json.loads(self._fetch(f"SELECT json_serialize_sql({text(query)})")[0][0])
@@ -241,6 +247,17 @@ def _row(columns: Mapping[str, str]) -> str:
     return "FROM (SELECT " + ", ".join(
         f"NULL::{kind} AS {identifier(name)}" for name, kind in columns.items()
     ) + ") AS __row"  # fmt: skip
+
+
+def _limit(tree: Mapping[str, Any]) -> tuple[int | None, str | None]:
+    """The number of rows behind the LIMIT at the end of a query, or the parameter that holds it."""
+    for modifier in tree.get("modifiers", []):
+        if modifier["type"] == "LIMIT_MODIFIER" and modifier.get("limit_type") == "ROW_COUNT":
+            of = modifier["limit"] or {}
+            literal = of.get("literal") or {}
+            number = int(literal["text"]) if literal.get("kind") == "INTEGER" else None
+            return number, of.get("identifier") if of.get("type") == "VALUE_PARAMETER" else None
+    return None, None
 
 
 class _Mentions:

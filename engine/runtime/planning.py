@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.kinds.base import TableKind
-from engine.kinds.limit import LimitSettings
 from engine.kinds.prompt import is_many, row_record
 from engine.language.types import Many, Optional, Record, Type
 from engine.runtime.engine import Engine, model_notes
@@ -128,9 +127,10 @@ class Guesses:
             coming = max(known - stand, 0.0)
             end = float(known)
         elif station.estimated:
-            end = self.in_proportion(station) if stand else self.going_in(station)
-            if isinstance(station.node.settings, LimitSettings):
-                end = min(self.going_in(station), station.node.settings.count)
+            most = most_rows(station)
+            cut = most is not None and stand >= most  # how many there would be does not show
+            end = self.in_proportion(station) if stand and not cut else self.going_in(station)
+            end = end if most is None else min(end, most)
             coming = max(end - stand, min(end, unknown))
         else:
             return 0.0, 0.0
@@ -287,6 +287,12 @@ def foreseen(station: Station) -> int | None:
     """Rows that a table will have, where the settings of its node say so."""
     kind = station.kind
     return kind.foreseen(station.node) if isinstance(kind, TableKind) else None
+
+
+def most_rows(station: Station) -> int | None:
+    """Rows that a table can have at most, where the settings of its node say so."""
+    kind = station.kind
+    return kind.most(station.node) if isinstance(kind, TableKind) else None
 
 
 def new(station: Station, gone: Mapping[str, bytes]) -> str:
