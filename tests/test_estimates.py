@@ -91,8 +91,10 @@ prompt checked from best -> Verdict {{ template = "check", model = asked, keep o
 
 
 @pytest.mark.parametrize(("limit", "calls"), [("$few", 2), ("3", 3), ("1 + 1", 12), ("80%", 12)])
-def test_no_more_rows_are_expected_than_a_query_lets_through(project: Project, limit: str, calls: int) -> None:
-    """What is reckoned, or a share, says nothing before the rows are known: four of each passage are taken."""
+def test_no_more_rows_are_expected_than_a_query_lets_through(
+    project: Project, limit: str, calls: int
+) -> None:
+    """What is reckoned, or a share, says nothing before: four rows of each passage are taken."""
     project.graph(LIMITED.format(limit=limit))
     planned = lines(project)
     assert (planned["best"].rows, planned["checked"].to_call) == (calls, calls)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.graph_costs import GRAPHS, HOUSE, measured
+from benchmarks.graph_costs import GRAPHS, HOUSE, measured, written
 from tests.endpoint import endpoint
 
 
@@ -19,8 +19,28 @@ def test_a_users_endpoint_is_not_asked(graph: str, monkeypatch: pytest.MonkeyPat
     assert int(calls.replace(",", "")) > 0
 
 
+def test_labels_cost_as_their_number_and_not_as_the_text() -> None:
+    """240 texts of three votes, of which two are enough where they agree, and the rules."""
+    _, calls, *_ = measured("classifier")
+    assert 1 + 240 * 2 <= int(calls) <= 1 + 240 * 3
+
+
+def test_judged_replies_are_those_of_all_steps() -> None:
+    name, calls, tokens_in, *_ = measured("grpo")
+    assert (name, calls) == ("`grpo`", "19,200")
+    assert int(tokens_in.removesuffix(" k").replace(",", "")) > 19_200 * 200 // 1_000
+
+
 def test_the_manuals_table_has_a_line_for_each_graph_that_is_measured() -> None:
     page = (HOUSE / "docs/graphs.md").read_text(encoding="utf-8")
     lines = page.partition("| graph | calls |")[2].partition("\n\n")[0].splitlines()
     told = [line.split("`")[1] for line in lines if line.startswith("| `")]
     assert told == list(GRAPHS)
+
+
+def test_the_table_is_written_and_all_else_stays() -> None:
+    page = (HOUSE / "docs/graphs.md").read_text(encoding="utf-8")
+    other = written(page, "| graph |")
+    made = page.partition("<!-- generated: costs -->\n")[2].partition("<!-- end -->")[0]
+    assert "\n| graph |\n" in other
+    assert written(other, made.strip()) == page

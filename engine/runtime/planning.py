@@ -127,10 +127,10 @@ class Guesses:
             coming = max(known - stand, 0.0)
             end = float(known)
         elif station.estimated:
-            most = most_rows(station)
-            cut = most is not None and stand >= most  # how many there would be does not show
+            limit = most_rows(station)
+            cut = limit is not None and stand >= limit  # how many there would be does not show
             end = self.in_proportion(station) if stand and not cut else self.going_in(station)
-            end = end if most is None else min(end, most)
+            end = end if limit is None else min(end, limit)
             coming = max(end - stand, min(end, unknown))
         else:
             return 0.0, 0.0
