@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,6 +13,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tests.endpoint.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 # The environment may name a proxy, which cannot reach this machine's loopback.
@@ -71,11 +75,39 @@ def start(port: int = 0, **settings: Any) -> Endpoint:
     return Endpoint(process, json.loads(line)["port"])
 
 
+# Those that no test has now: a start costs more than most tests do.
+_idle: list[Endpoint] = []
+
+
 @contextlib.contextmanager
 def endpoint(port: int = 0, **settings: Any) -> Iterator[Endpoint]:
-    """`with endpoint(latency_ms=50, p500=0.02) as e: …`; the settings are those of `Config`."""
-    started = start(port, **settings)
+    """`with endpoint(latency_ms=50, p500=0.02) as e: …`; the settings are those of `Config`.
+
+    It is as good as new, but may have served others before, unless it must have a port of its own.
+    """
+    if port or not _idle:
+        given = start(port, **settings)
+    else:
+        given = _idle.pop()
+        given.reset(**(dataclasses.asdict(Config()) | settings))
     try:
-        yield started
+        yield given
     finally:
-        started.stop()
+        if port or not _calm(given):
+            given.stop()
+        else:
+            _idle.append(given)
+
+
+def _calm(given: Endpoint) -> bool:
+    """Whether it lives, nobody waits for it, and no connection is open but that which asks."""
+    if given.process.poll() is not None:
+        return False
+    stats = given.stats()
+    return (stats["in_flight"], stats["open_connections"]) == (0, 1)
+
+
+@atexit.register
+def _stop_all() -> None:
+    for one in _idle:
+        one.stop()
