@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.models.classifying import Classifier, NoClassifier
 from engine.runtime import execute, load
 from tests.project import Project
 from tests.test_train import Training
@@ -146,6 +148,26 @@ def test_a_folder_that_tells_no_classes(project: Classes, using: str, wanted: st
     summary = project.run()
     assert summary.status == "failed"
     assert wanted in project.said(summary)
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted"),
+    [
+        ("{", "its config.json cannot be read"),
+        ("[]", "its config.json cannot be read"),
+        (None, "its config.json: No such file or directory"),
+        ('{"architectures": ["LlamaForCausalLM"]}', "is no classifier: it is a LlamaForCausalLM"),
+    ],
+)
+def test_what_a_folder_says_of_itself_is_read_before_the_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str | None, wanted: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    with pytest.raises(NoClassifier) as told:
+        Classifier(str(tmp_path))
+    assert wanted in told.value.message
 
 
 # -- with the real trainer -----------------------------------------------------------------------------

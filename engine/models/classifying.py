@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from engine.models.local import ALONE
 
@@ -26,6 +28,7 @@ class Classifier:
             self._load(folder)
 
     def _load(self, folder: str) -> None:
+        _expect_classes(folder)  # before the library, which takes seconds to come
         try:
             import torch
             from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
@@ -39,11 +42,6 @@ class Classifier:
             config = AutoConfig.from_pretrained(folder)
         except (OSError, ValueError) as error:
             raise NoClassifier(f"{folder} is no model: {str(error).splitlines()[0]}") from error
-        sorts = config.architectures or []
-        if not any(one.endswith("ForSequenceClassification") for one in sorts):
-            found = f"is a {sorts[0]}" if sorts else "does not say what it is"
-            help = 'train one with `method = "classifier"`, or name a folder that has one'
-            raise NoClassifier(f"{folder} is no classifier: it {found}", help)
         self.torch = torch
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -79,3 +77,18 @@ class Classifier:
             ).logits
         made: list[list[float]] = torch.softmax(logits.float(), -1).tolist()
         return made
+
+
+def _expect_classes(folder: str) -> None:
+    """Raises `NoClassifier` where the folder's model says that it is something else."""
+    try:
+        config = json.loads((Path(folder) / "config.json").read_bytes())
+        sorts = list(config.get("architectures") or [])
+    except OSError as error:
+        raise NoClassifier(f"{folder} is no model: its config.json: {error.strerror}") from error
+    except (ValueError, AttributeError, TypeError) as error:
+        raise NoClassifier(f"{folder} is no model: its config.json cannot be read") from error
+    if not any(str(one).endswith("ForSequenceClassification") for one in sorts):
+        found = f"is a {sorts[0]}" if sorts else "does not say what it is"
+        help = 'train one with `method = "classifier"`, or name a folder that has one'
+        raise NoClassifier(f"{folder} is no classifier: it {found}", help)

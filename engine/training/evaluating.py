@@ -6,12 +6,12 @@ dependency of ours: an interpreter that has it is named.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -105,7 +105,8 @@ def evaluate(
                 try:
                     while process.poll() is None:
                         heed()
-                        time.sleep(LOOK)
+                        with contextlib.suppress(subprocess.TimeoutExpired):
+                            process.wait(LOOK)
                 except BaseException:
                     stop(process)
                     raise

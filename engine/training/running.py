@@ -13,7 +13,6 @@ import re
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -91,7 +90,8 @@ def train(
                     if rewarding:
                         rewarding.check()
                     measured(metrics.new())
-                    time.sleep(LOOK)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(LOOK)
                 measured(metrics.new())
             except BaseException:
                 stop(process)
