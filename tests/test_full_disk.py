@@ -52,7 +52,8 @@ def run(
         [sys.executable, "-c", LIMITED.format(limit=limit), verb, "graph.atk"],
         cwd=made.root,
         env=os.environ
-        | {"PYTHONPATH": str(ROOT), "ATK_BASE_URL": server.base_url, "ATK_MODEL": "mock", "ATK_API_KEY": ""},
+        | {"PYTHONPATH": str(ROOT), "ATK_BASE_URL": server.base_url, "ATK_MODEL": "mock", "ATK_API_KEY": ""}
+        | {"PYTHONDONTWRITEBYTECODE": "1"},  # Python keeps what it could write of a file
         capture_output=True,
         text=True,
         timeout=120,
