@@ -15,7 +15,7 @@ import pytest
 
 from engine.training.encoding import UNTRAINED
 from tests.project import Project
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.tiny import tiny_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINERS = ROOT / ".venv-test" / "trainers"
@@ -197,7 +197,8 @@ def test_the_model_is_taken_up_when_it_is_there(project: Project, backend: str) 
     first = (folder / f"{backend}.yaml").read_text()
     assert project.run().status == "done"
     assert project.rows("SELECT weights FROM made") == [(None,)]
-    tiny_model(folder / "model", TEXTS)
+    tiny_tokenizer(folder / "model", TEXTS)
+    (folder / "model" / "model.safetensors").write_bytes(b"weights")
     state = {"global_step": 3, "log_history": [{"loss": 0.25, "step": 3}, {"train_runtime": 7.0}]}
     (folder / "model" / "trainer_state.json").write_text(json.dumps(state))
     assert project.run().status == "done"

@@ -65,6 +65,7 @@ def test_documents_come_back_whole_and_without_divided_words(
     assert rows(tmp_path, "SELECT count(*) FROM report WHERE fate = 'repaired'") > [(5,)]
 
 
+@pytest.mark.slow
 def test_a_passage_is_cleaned_once_whoever_reads_it(tmp_path: Path, offline: None, divided: str) -> None:
     """Four graphs in one, and one call for each passage; their judge sees it cleaned."""
     run(tmp_path, "complete", inputs="scan.txt", clean="all", least="1", limit="6")

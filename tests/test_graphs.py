@@ -255,18 +255,37 @@ def run(root: Path, graph: str, values: dict[str, str], profile: str | None = No
     return root
 
 
-@pytest.mark.parametrize("path", [p for p in SHIPPED if p.stem not in TRAINING], ids=lambda path: path.stem)
-def test_runs_without_an_endpoint(path: Path, tmp_path: Path) -> None:
-    """To its data sets, on the documents that come with it, and none of them is empty."""
-    run(tmp_path, path.stem, VALUES.get(path.stem, {}), "dev" if "dev" in profiles(path) else None)
-    written = [file for file in (tmp_path / "out").rglob("*") if file.suffix in (".jsonl", ".parquet")]
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory.mktemp("quickstart"), "quickstart", {})
+
+
+def assert_wrote(root: Path) -> None:
+    written = [file for file in (root / "out").rglob("*") if file.suffix in (".jsonl", ".parquet")]
     assert written
     assert any(file.stat().st_size for file in written)
 
 
-@pytest.fixture(scope="module")
-def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(tmp_path_factory.mktemp("quickstart"), "quickstart", {})
+LARGE = {"complete"}
+"""Graphs whose run takes long."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in LARGE else [])
+        for path in SHIPPED
+        if path.stem not in TRAINING | {"quickstart"}
+    ],
+)
+def test_runs_without_an_endpoint(path: Path, tmp_path: Path) -> None:
+    """To its data sets, on the documents that come with it, and none of them is empty."""
+    run(tmp_path, path.stem, VALUES.get(path.stem, {}), "dev" if "dev" in profiles(path) else None)
+    assert_wrote(tmp_path)
+
+
+def test_quickstart_runs_without_an_endpoint(quickstart: Path) -> None:
+    assert_wrote(quickstart)
 
 
 def rows(path: Path) -> list[dict[str, object]]:

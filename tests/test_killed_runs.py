@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from engine.commands import main
 from engine.store import open_reader
 from tests.endpoint import endpoint
 from tests.project import Project
@@ -129,32 +130,26 @@ def test_interrupt_finishes_what_is_in_flight(tmp_path: Path, monkeypatch: pytes
         assert stats["aborted"] == 0
         assert project.rows("SELECT count(*) FROM calls") == [(stats["ok"],)]
         assert project.rows("SELECT status FROM runs") == [("interrupted",)]
-        assert exec_command(project).wait() == 0
+        server.config(latency_ms=0)
+        assert project.run().status == "done"
         assert project.rows("SELECT count(*), count(DISTINCT key) FROM calls") == [
             (server.stats()["calls"],) * 2
         ]
 
 
-def test_sql_answers_while_a_run_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sql_answers_while_a_run_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with endpoint(latency_ms=1_500) as server:
         project = prepared(tmp_path / "one", monkeypatch, server.base_url)
+        monkeypatch.chdir(project.root)
         process = exec_command(project)
         while server.stats()["calls"] < 40:
             time.sleep(0.02)
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
 
         def atk(*arguments: str) -> str:
-            done = subprocess.run(
-                [sys.executable, "-m", "engine.commands", *arguments],
-                cwd=project.root,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=20,
-                check=False,
-            )
-            assert done.returncode == 0, done.stderr
-            return done.stdout
+            assert main(list(arguments)) == 0
+            return capsys.readouterr().out
 
         seen = atk("sql", "SELECT count(*) AS n FROM worthy", "--csv")
         shown = atk("show", "worthy", "-n", "1")
@@ -163,19 +158,13 @@ def test_sql_answers_while_a_run_writes(tmp_path: Path, monkeypatch: pytest.Monk
         assert int(seen.split()[-1]) > 0
         assert int(calls.split()[-1]) > 0
         assert "passage" in shown.lower()
-        second = subprocess.run(
-            [sys.executable, "-m", "engine.commands", "exec", "graph.atk"],
-            cwd=project.root,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-        assert second.returncode == 1
-        assert str(process.pid) in second.stderr
-        assert "Traceback" not in second.stderr
-        assert process.wait() == 0
+        assert main(["exec", "graph.atk"]) == 1
+        told = capsys.readouterr().err
+        assert str(process.pid) in told
+        assert "Traceback" not in told
+        server.config(latency_ms=0)
+        process.communicate()
+        assert process.returncode == 0
 
 
 def test_second_interrupt_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

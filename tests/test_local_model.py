@@ -184,6 +184,7 @@ def test_what_is_served_is_what_was_trained(tmp_path: Path, chatml: bool) -> Non
     json.loads(model.body(Request(TALK)))
 
 
+@pytest.mark.slow
 def test_vectors_of_texts_do_not_depend_on_who_asks_beside(tmp_path: Path) -> None:
     start = tiny_model(tmp_path / "tiny", DOCS * 5)
     texts = ["Who built it?", "Who built the tower on the hill, and when was that?", "Be brief."]

@@ -16,7 +16,7 @@ from engine.runtime import execute
 from tests.endpoint import Endpoint, endpoint
 from tests.project import Project
 
-ROWS = 300
+ROWS = 150
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def test_the_node_stops_itself_and_the_next_run_goes_on(
     with endpoint(p_true=1.0, latency_ms=20) as first:
         project = large(tmp_path, monkeypatch, first)
         port = first.port
-        watcher = stop_after(first, 60)
+        watcher = stop_after(first, 40)
         summary = project.run()
         watcher.join()
     assert summary.exit_code == 1
@@ -88,11 +88,11 @@ def test_an_endpoint_that_comes_back_in_time_is_waited_for(
 
         def come_back() -> None:
             watcher.join()
-            time.sleep(1.5)
+            time.sleep(0.5)
             again.append(stack.enter_context(endpoint(port=first.port, p_true=1.0)))
 
         with contextlib.ExitStack() as stack:
-            watcher = stop_after(first, 60)
+            watcher = stop_after(first, 40)
             returning = threading.Thread(target=come_back)
             returning.start()
             summary = project.run()

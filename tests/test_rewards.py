@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from engine.models import faults
 from engine.training.rewarding import Asked, Judged, record, recorded
 from tests.test_train import ROOT, Training, weights
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -127,7 +128,7 @@ class Rewarded(Training):
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rewarded]:
     handler = type("Handler", (Judge,), {"asked": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     made = Rewarded(tmp_path, monkeypatch)
     monkeypatch.setenv("ATK_BASE_URL", f"http://127.0.0.1:{server.server_address[1]}/v1")
     monkeypatch.setenv("ATK_MODEL", "judge")
@@ -235,6 +236,7 @@ def test_an_endpoint_that_is_dead_is_told_before_the_training(
 ) -> None:
     """An empty reply needs no judge here, so that not all of the three fail."""
     monkeypatch.setenv("ATK_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setattr(faults, "FIRST_PAUSE", 0.01)
     text = GRAPH.format(more="").replace("    check marks", "    where length(reply) > 0\n    check marks")
     text = text.replace(
         "marks / 10.0 AS reward FROM marked",

@@ -28,10 +28,10 @@ def startup() -> ModuleType:
 def test_a_start_takes_no_more_than_a_few_times_its_budget(
     startup: ModuleType, at: int, tmp_path: Path
 ) -> None:
-    """Processor time, since a busy machine stretches the clock; the better of two."""
+    """Processor time, since a busy machine stretches the clock; it may try twice."""
     _, arguments, budget = startup.commands(str(tmp_path))[at]
-    runs = [startup.took(COMMAND, arguments, str(tmp_path)).processor for _ in range(2)]
-    assert min(runs) < 3 * budget
+    runs = (startup.took(COMMAND, arguments, str(tmp_path)).processor for _ in range(2))
+    assert any(took < 3 * budget for took in runs)
 
 
 def test_the_large_graph_is_large(startup: ModuleType, tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from engine import paths
 from engine.language.grammar import parser
 from engine.language.slips import _STATEMENTS
+from tests.amount import amount
 from tests.language.support import HERE, checked, program, told
 
 QUICK = settings(
-    max_examples=40,
+    max_examples=amount(40, 15),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
@@ -149,5 +150,5 @@ def test_prompts_that_once_fell_over(prompt: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(paths.graphs().rglob("*.atk")), ids=lambda path: path.stem)
 def test_a_shipped_graph_cut_anywhere(path: Path) -> None:
     text = path.read_text()
-    for at in range(0, len(text), max(len(text) // 12, 1)):
+    for at in range(0, len(text), max(len(text) // amount(12, 3), 1)):
         told(program(text[:at]))
