@@ -1,7 +1,7 @@
-"""Rows of a database file, SQLite or DuckDB: a table, or what a query gives. Opened to be read only.
+"""Rows of a database: a table, or what a query gives. SQLite and DuckDB files are opened to be read only.
 
 SQLite files are read by Python's own module, so that nothing need be fetched for it; a query is then
-SQLite's SQL. Rows come as they are asked for.
+SQLite's SQL. What a server keeps `servers` reads. Rows come as they are asked for.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
+    from engine.data.servers import Server
+
 BATCH = 1_024  # rows in memory at once
 SHOWN = 12  # tables named in a message
 MEMORY = "1GB"  # what a query may take before it spills
@@ -38,6 +40,7 @@ class Rows:
 
     table: str | None
     query: str | None
+    server: Server | None = None  # that keeps it; None for a file
 
 
 class DatabaseProblem(Exception):
@@ -50,6 +53,9 @@ class DatabaseProblem(Exception):
 
 def rows(path: Path, name: str, wanted: Rows) -> Iterator[dict[str, Any]]:
     """The rows, in the order of the table or of the query. Raises `DatabaseProblem` and `OSError`."""
+    if wanted.server is not None:
+        yield from wanted.server.rows(wanted)
+        return
     with _open_once(path, name):
         with path.open("rb") as opened:
             head = opened.read(16)
@@ -115,9 +121,9 @@ def _sqlite(path: Path, name: str, wanted: Rows) -> Iterator[dict[str, Any]]:
             cursor = connection.execute(query)
             if cursor.description is None:
                 raise DatabaseProblem(f"the query of {name} gives no rows", "it must be a SELECT")
-            columns = _columns([column[0] for column in cursor.description], name)
+            names = once([column[0] for column in cursor.description], name)
             while batch := cursor.fetchmany(BATCH):
-                yield from (dict(zip(columns, row, strict=True)) for row in batch)
+                yield from (dict(zip(names, row, strict=True)) for row in batch)
     except (sqlite3.Error, sqlite3.Warning) as error:
         raise _failed(name, wanted, str(error)) from error
 
@@ -127,7 +133,7 @@ def _sqlite_table(connection: sqlite3.Connection, name: str, table: str) -> str:
         "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
     )
     there = [one for (one,) in listed if not one.startswith("sqlite_")]
-    return _quoted(_found(table, there, name))
+    return quoted(table_of(table, there, name))
 
 
 # -- DuckDB -------------------------------------------------------------------------------
@@ -148,7 +154,7 @@ def _duckdb(path: Path, name: str, wanted: Rows) -> Iterator[dict[str, Any]]:
                 raise DatabaseProblem(f"the query of {name} gives no rows", "it must be one SELECT")
             found = connection.sql(query)
             # Before the reader is made: with two columns of one name it never comes back.
-            _columns(found.columns, name)
+            once(found.columns, name)
             reader: pa.RecordBatchReader = found.to_arrow_reader(BATCH)
             for batch in reader:
                 yield from batch.to_pylist()
@@ -162,17 +168,17 @@ def _duckdb_table(connection: DuckDBPyConnection, name: str, table: str) -> str:
         "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL"
     ).fetchall()
     there = {one if schema == "main" else f"{schema}.{one}": (schema, one) for schema, one in listed}
-    return ".".join(map(_quoted, there[_found(table.removeprefix("main."), list(there), name)]))
+    return ".".join(map(quoted, there[table_of(table.removeprefix("main."), list(there), name)]))
 
 
 # -- both ---------------------------------------------------------------------------------
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _found(table: str, there: Sequence[str], name: str) -> str:
+def table_of(table: str, there: Sequence[str], name: str) -> str:
     """A table by its name, whatever its case. Raises `DatabaseProblem` that lists those that there are."""
     found = next((one for one in there if one == table), None) or next(
         (one for one in there if one.casefold() == table.casefold()), None
@@ -187,7 +193,7 @@ def _found(table: str, there: Sequence[str], name: str) -> str:
     )
 
 
-def _columns(names: Sequence[str], name: str) -> list[str]:
+def once(names: Sequence[str], name: str) -> list[str]:
     twice = next((one for one in names if list(names).count(one) > 1), None)
     if twice is not None:
         raise DatabaseProblem(f"the query of {name} gives `{twice}` twice", "name each column once: `AS`")

@@ -32,6 +32,7 @@ ROLES = {
     Role.FUNCTION: "function",
     Role.INPUT_PATH: "`path`",
     Role.OUTPUT_PATH: "`path`",
+    Role.SECRET: '`secret("NAME")`',
     Role.START: "model",
     Role.REWARD: "graph",
     Role.ROW: "expression",

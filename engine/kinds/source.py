@@ -1,4 +1,4 @@
-"""`source`: documents and rows from files.
+"""`source`: documents and rows from files and databases.
 
 Finding, decoding and parsing is `engine.data`'s, what becomes of what was read `source_reading`'s; here
 it is said what is read.
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
-from engine.data import databases, files
+from engine.data import databases, files, servers
 from engine.data.hub import Part
 from engine.kinds.base import Context, KindError, Known, Made, Settings, SourceKind, read_from
 from engine.kinds.source_reading import Reading
@@ -30,7 +30,8 @@ class SourceSettings(Settings):
     path: Annotated[str | None, Role.INPUT_PATH] = Field(
         None,
         description="A file, a folder (with all below it) or a pattern such as `notes/*.md`; looked for "
-        "where the command runs, then beside the graph. Where a param says `null`, there are no rows.",
+        "where the command runs, then beside the graph. Or a database of a server: "
+        "`postgresql://user@host/database`, `mysql://…`. Where a param says `null`, there are no rows.",
     )
     hub: str | None = Field(
         None, description="A data set of the Hugging Face hub, `owner/name`, in place of `path`."
@@ -41,10 +42,13 @@ class SourceSettings(Settings):
         None, description="Of a data set of the hub: a commit or a tag, so that another day reads the same."
     )
     table: str | None = Field(
-        None, description="Of a database, a SQLite or DuckDB file: the table or view whose rows are read."
+        None, description="Of a database, a file or a server's: the table or view whose rows are read."
     )
     query: str | None = Field(
         None, description="Of a database, in place of `table`: a SELECT, in that database's own SQL."
+    )
+    password: Annotated[str | None, Role.SECRET] = Field(
+        None, description='Of a database of a server: where the password is, `secret("NAME")`.'
     )
     limit: int | None = Field(
         None, gt=0, description="Only so many documents or rows, chosen by a hash: the same ones each time."
@@ -90,6 +94,7 @@ class Source(SourceKind):
             raise Problem(
                 "ATK105", f"the `path` of `{shape.name}` is empty", "path", 'a folder itself is "."'
             )
+        _check_server(settings)
         if not isinstance(shape.result, Many) or not isinstance(shape.result.of, Record):
             raise Problem(
                 "ATK140",
@@ -109,6 +114,8 @@ class Source(SourceKind):
             return ["hub", part.name, part.subset, part.split, part.revision]
         if _without(settings):
             return []
+        if (server := _server(settings)) is not None:
+            return server.signature()
         from engine.data.extraction import means
 
         found = self.found(context).files
@@ -117,6 +124,15 @@ class Source(SourceKind):
             return seen
         logs = (replace(file, path=log) for file in found for log in databases.beside(file.path))
         return seen + files.signature([log for log in logs if log.path.exists()])
+
+    def ready(self, context: Context, fetch: bool) -> None:
+        """Of a server, whether what asks it is installed and the password is set."""
+        settings = cast(SourceSettings, context.node.settings)
+        try:
+            if (server := _server(settings)) is not None:
+                server.ready()
+        except servers.ServerProblem as error:
+            raise KindError(f"`{context.node.name}`: {error.message}", error.help) from error
 
     def read(self, context: Context, known: Known) -> Iterable[Made]:
         """Rows in the order of the files; of a `limit`, those with the smallest hashes."""
@@ -150,6 +166,8 @@ class Source(SourceKind):
         if _without(settings):
             return files.Found((), Counter())
         of = _rows_of(settings)
+        if of is not None and of.server is not None:
+            return files.Found((files.File(Path(of.server.name), of.server.name, "database", of),), Counter())
         how = settings.format if of is None else "database"
         try:
             found = files.find(settings.path or "", read_from(context), how)
@@ -173,7 +191,28 @@ def _rows_of(settings: SourceSettings) -> databases.Rows | None:
     """Which rows of a database are read, if it is one."""
     if settings.table is None and settings.query is None:
         return None
-    return databases.Rows(settings.table, settings.query)
+    return databases.Rows(settings.table, settings.query, _server(settings))
+
+
+def _server(settings: SourceSettings) -> servers.Server | None:
+    """The server that is asked, if it is one."""
+    if settings.path is None or not servers.named(settings.path):
+        return None
+    return servers.server(settings.path, settings.password)
+
+
+def _check_server(settings: SourceSettings) -> None:
+    """What an address must be, and what goes with one. Raises `Problem`."""
+    try:
+        server = _server(settings)
+    except servers.AddressProblem as error:
+        raise Problem("ATK182", error.message, "path", error.help) from error
+    if server is not None and settings.table is None and settings.query is None:
+        raise Problem(
+            "ATK105", f"of {server.name} nothing is named", "path", "`table` names it, or `query` is a SELECT"
+        )
+    if server is None and settings.password is not None and settings.path is not None:
+        raise Problem("ATK150", "`password` is for a database of a server", "password", "leave it out")
 
 
 def _part(settings: SourceSettings) -> Part:

@@ -318,7 +318,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, decimal.Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
+        whole = value.is_finite() and value == value.to_integral_value()
+        return int(value) if whole else float(value)
+    if isinstance(value, datetime.timedelta):
+        return str(value)
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, bytes):

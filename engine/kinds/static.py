@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Not what they are called counts but what is behind them, which the runtime adds; a setting that
 # is an expression counts as the expression that it is.
 # The names of templates to choose from are in: they are in the rows too.
-LEFT_OUT = {Role.MODEL, Role.TEMPLATE, Role.ROW, Role.WHEN}
+LEFT_OUT = {Role.MODEL, Role.TEMPLATE, Role.ROW, Role.WHEN, Role.SECRET}
 
 
 def static(kind: Kind, node: Node) -> dict[str, Any]:

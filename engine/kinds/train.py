@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, cast
 from engine.kinds.base import Context, KindError, Made, Row, TableKind
 from engine.kinds.train_data import Preparation, started_from
 from engine.kinds.train_settings import QUESTIONS, WANTED, TrainSettings, form_of
-from engine.language.kind import Problem, Shape
+from engine.language.kind import Problem, Role, Shape
 from engine.language.program import Node, Program
+from engine.language.settings import roles
 from engine.store.keys import fingerprint
 
 if TYPE_CHECKING:
@@ -337,9 +338,15 @@ def above_of(context: Context) -> set[str]:
 
 
 def secrets_of(program: Program) -> list[str]:
-    """Variables that hold keys, which are none of a trainer's business."""
-    named = [model.secret for model in program.models.values() if model.secret]
-    return [*named, "ATK_API_KEY", "OPENAI_API_KEY"]
+    """Variables that hold keys and passwords, which are none of a trainer's business."""
+    from engine.data.servers import OWN
+
+    models = [(model.secret, *(key for _, key in model.others)) for model in program.models.values()]
+    named = [key for keys in models for key in keys]
+    for node in program.nodes.values():
+        secret = [name for name, role in roles(type(node.settings)).items() if role is Role.SECRET]
+        named += [getattr(node.settings, name) for name in secret]
+    return [*filter(None, named), "ATK_API_KEY", "OPENAI_API_KEY", *OWN.values()]
 
 
 def digest_of(start: str, node: Node) -> str:

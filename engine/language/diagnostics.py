@@ -14,8 +14,9 @@ from typing import Literal
 
 TAB = 4
 WIDEST = 120  # characters of a line that are shown
-_KEY = re.compile(r'(api_key`?\s*=\s*)"((?:\\.|[^"\\])*)"?')
-_LOGIN = re.compile(r"://[^@/\s\"]+@")
+_KEY = re.compile(r'((?:api_key|password)`?\s*=\s*)"((?:\\.|[^"\\])*)"?')
+_LOGIN = re.compile(r"://[^\s\"]+@")  # up to the last: a password may hold what ends a host
+_OPTION = re.compile(r"([?&](?:ssl)?pass(?:word|wd)?=)[^&\s\"]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -150,9 +151,11 @@ def _window(line: str, column: int) -> tuple[str, int]:
 
 
 def _masked(line: str) -> str:
-    """The line without what may be a key: `api_key = "…"`, `https://user:key@host`."""
-    if "api_key" in line:
+    """The line without what may be a key: `api_key = "…"`, `https://user:key@host`, `?password=…`."""
+    if "api_key" in line or "password" in line:
         line = _KEY.sub(lambda found: found[1] + "*" * (len(found[0]) - len(found[1])), line)
+    if "pass" in line.lower():
+        line = _OPTION.sub(lambda found: found[1] + "*" * (len(found[0]) - len(found[1])), line)
     return _LOGIN.sub(lambda found: f"://{'*' * (len(found[0]) - 4)}@", line) if "@" in line else line
 
 

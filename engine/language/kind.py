@@ -38,6 +38,7 @@ class Role(Enum):
     FUNCTION = "a Python function, as `file.py:name`, beside the graph"
     INPUT_PATH = "a path that is read, looked for beside where the command runs, then beside the graph"
     OUTPUT_PATH = "a path that is written, beneath where the command runs or `--out`"
+    SECRET = 'the environment variable that holds a password, as `secret("NAME")`; not part of any key'
     START = "a model's folder, its name at the hub, or a `train` node, which is then waited for"
     REWARD = "a graph that judges replies, or an object of such graphs with weights"
     ROW = "an expression over a row; kept as a clause in `Node.expressions`"

@@ -19,7 +19,7 @@ from engine.language.expressions import Expressions, Scope
 from engine.language.formatting import on_one_line
 from engine.language.instances import Flat, Instance, method_of
 from engine.language.kind import Role
-from engine.language.models import outside
+from engine.language.models import outside, secret
 from engine.language.program import Clause
 from engine.language.template_source import TemplateProblem, read_text
 from engine.language.templates import Template, prompts_in
@@ -111,6 +111,9 @@ class Meanings:
                 if isinstance(setting.value, ast.String):
                     return setting.value.value
                 raise Wrong  # told where its tables are looked up
+            case Role.SECRET:
+                named = secret(setting.value, setting.name.text, setting.name.text)
+                return named and named[0]
             case Role.ROW:
                 return self.row(setting)
         return self.constant(setting.value)

@@ -151,7 +151,7 @@ class Environment:
                 "ATK182",
                 "a secret has no place here",
                 node.span,
-                'it belongs into `api_key = secret("NAME")`',
+                'it belongs into `api_key = secret("NAME")` of a model, or `password` of a source',
             )
         return NotImplemented
 
@@ -180,25 +180,34 @@ class Environment:
         return None
 
     def key(self, value: ast.Expression) -> Secret | None:
-        """What `api_key` names. A key that is written out is refused, and not repeated."""
-        if isinstance(value, ast.Constant) and value.value is None:
+        """What `api_key` names; one that is not set is pending. Raises `Wrong`."""
+        named = secret(value, "key", "api_key")
+        if named is None:
             return None
-        if isinstance(value, ast.Call) and value.name == "secret":
-            inner = [argument for _, argument in value.arguments]
-            if len(inner) == 1 and isinstance(inner[0], ast.String) and inner[0].value:
-                name = inner[0].value
-                if not self.variables.get(name):
-                    help = f"export {name}=…, or ask another model: -m {NAMED}=default"
-                    self.pending.append(
-                        Diagnostic("ATK180", f"the secret {name} is not set", inner[0].span, help)
-                    )
-                return Secret(name)
-        raise wrong(
-            "ATK182",
-            "a key is not written into a graph",
-            value.span if isinstance(value, ast.Call) else _hidden(value.span),
-            'put it into an environment variable and write api_key = secret("NAME")',
-        )
+        name, span = named
+        if not self.variables.get(name):
+            help = f"export {name}=…, or ask another model: -m {NAMED}=default"
+            self.pending.append(Diagnostic("ATK180", f"the secret {name} is not set", span, help))
+        return name
+
+
+def secret(value: ast.Expression, what: str, setting: str) -> tuple[Secret, Span] | None:
+    """What `secret("NAME")` names and where; None for `null`.
+
+    A key that is written out is refused, and not repeated. Raises `Wrong`.
+    """
+    if isinstance(value, ast.Constant) and value.value is None:
+        return None
+    if isinstance(value, ast.Call) and value.name == "secret":
+        inner = [argument for _, argument in value.arguments]
+        if len(inner) == 1 and isinstance(inner[0], ast.String) and inner[0].value:
+            return Secret(inner[0].value), inner[0].span
+    raise wrong(
+        "ATK182",
+        f"a {what} is not written into a graph",
+        value.span if isinstance(value, ast.Call) else _hidden(value.span),
+        f'put it into an environment variable and write {setting} = secret("NAME")',
+    )
 
 
 def _hidden(span: Span) -> Span:
