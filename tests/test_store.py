@@ -612,13 +612,13 @@ def test_queries_of_a_graph_reach_nothing_but_tables(path: Path) -> None:
 
 
 def test_specs_survive_being_stored(path: Path) -> None:
-    from engine.store.views import load
+    from engine.store.views import latest, load
 
     with opened(path) as store:
         cursor = store.cursor()
-        description = load(cursor, None)
+        assert latest(cursor) == GRAPH
+        description = load(cursor, GRAPH)
         cursor.close()
-        assert description is not None
         assert list(description.tables.values()) == specs()
 
 

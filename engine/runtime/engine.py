@@ -472,7 +472,7 @@ class Engine:
 
     def expect(self, node: Node, clause: Any) -> tuple[bool, str]:
         view = self.store.view(node.name)
-        cursor = self.store.cursor()
+        cursor = self.store.cursor(f"{view} {clause.sql}")
         try:
             if clause.aggregate:
                 value = cursor.execute(f"SELECT ({clause.sql}) FROM {view}").fetchall()[0][0]
@@ -534,7 +534,7 @@ class Engine:
 
     def query(self, node: Node, sql: str, parameters: Mapping[str, Any] | None) -> pa.Table:
         """A query over the tables that a node may name, each under the name it has there."""
-        cursor = self.store.cursor()
+        cursor = self.store.cursor("")  # it reads the tables themselves
         try:
             scope = quote(f"scope of {node.name}")
             cursor.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {scope}")

@@ -230,9 +230,9 @@ class Guesses:
         if (owner, column) not in self.lengths:
             found: Any = None
             if owner in self.engine.stations and self.engine.stations[owner].progress.rows:
-                cursor = self.engine.store.cursor()
+                view = self.engine.store.view(owner)
+                cursor = self.engine.store.cursor(view)
                 try:
-                    view = self.engine.store.view(owner)
                     found = cursor.execute(f'SELECT avg(length("{column}"::VARCHAR)) FROM {view}').fetchall()[
                         0
                     ][0]

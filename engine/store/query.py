@@ -7,7 +7,7 @@ message. Where the query runs (a socket, a file) is not known here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,11 +20,12 @@ READS = "SELECT, FROM, WITH, VALUES, PIVOT, DESCRIBE, SHOW, SUMMARIZE and EXPLAI
 
 
 @contextmanager
-def reading(cursor: DuckDBPyConnection, sql: str) -> Iterator[DuckDBPyRelation]:
+def reading(cursor: DuckDBPyConnection, sql: str, complete: Callable[[], bool]) -> Iterator[DuckDBPyRelation]:
     """The relation of a query, for as long as its transaction is open.
 
-    Raises `QueryError` for what is no single query, would write, or is wrong; also for what goes
-    wrong while the caller reads the relation.
+    `complete` makes what views are not there yet and says whether there were any: before a name is
+    called wrong. Raises `QueryError` for what is no single query, would write, or is wrong; also for
+    what goes wrong while the caller reads the relation.
     """
     import duckdb
 
@@ -33,7 +34,14 @@ def reading(cursor: DuckDBPyConnection, sql: str) -> Iterator[DuckDBPyRelation]:
         _check(cursor, sql)
         cursor.execute("BEGIN TRANSACTION READ ONLY")
         began = True
-        relation = cursor.sql(sql)
+        try:
+            relation = cursor.sql(sql)
+        except (duckdb.CatalogException, duckdb.BinderException):
+            if not complete():
+                raise
+            _roll_back(cursor)
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            relation = cursor.sql(sql)
         if relation is None:
             raise QueryError("the query gives no table", f"these are answered: {READS}")
         yield relation

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -201,10 +202,10 @@ def _arrow(relation: DuckDBPyRelation, limit: int | None) -> pa.Table:
 
 
 def _query(gallery: Gallery, graph: str | None, query: str, limit: int | None, take: Take) -> Answer:
-    cursor = gallery.cursor(graph)
+    cursor = gallery.cursor(graph, query)
     try:
         cursor.execute("SET SESSION arrow_lossless_conversion = true")
-        with reading(cursor, query) as relation:
+        with reading(cursor, query, partial(gallery.complete, graph)) as relation:
             return relation.columns, [str(kind) for kind in relation.types], take(relation, limit)
     finally:
         cursor.close()

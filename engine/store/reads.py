@@ -41,9 +41,10 @@ class Reads:
 
     # -- for SQL of the caller's own -----------------------------------------------------------
 
-    def cursor(self) -> DuckDBPyConnection:
-        """A connection for one thread that sees the graph's views; the caller closes it."""
-        return self._gallery.cursor(self._description.graph if self._description else None)
+    def cursor(self, query: str | None = None) -> DuckDBPyConnection:
+        """A connection for one thread that sees the graph's views, or those that `query` names; the
+        caller closes it."""
+        return self._gallery.cursor(self._description.graph if self._description else None, query)
 
     def view(self, node: str, schema: str = "main") -> str:
         """A wide view of a node, qualified and quoted, for use in SQL on a `cursor`.

@@ -14,6 +14,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,16 +25,18 @@ from engine.store.query import reading
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from engine.store.views import Gallery
+
 CLIENTS = 64
 STALLED = 30.0  # seconds a client may take nothing of its answer, or send nothing of its question
 BATCH = 2_048  # rows
 
 
 class Server:
-    """Listens from construction to `close`. `cursors` gives a connection that sees a graph's views."""
+    """Listens from construction to `close`. The gallery gives connections that see a graph's views."""
 
-    def __init__(self, store: Path, cursors: Callable[[str | None], DuckDBPyConnection]):
-        self._cursors = cursors
+    def __init__(self, store: Path, gallery: Gallery):
+        self._gallery = gallery
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._working: set[DuckDBPyConnection] = set()
@@ -104,7 +107,7 @@ class Server:
             _refuse(link, StoreError("that is no request"))
             return
         try:
-            cursor = self._cursors(graph)
+            cursor = self._gallery.cursor(graph, sql)
         except StoreError as problem:
             _refuse(link, problem)
             return
@@ -114,7 +117,7 @@ class Server:
             self._working.add(cursor)
         watch.start()
         try:
-            _run(cursor, link, sql, limit)
+            _run(cursor, link, sql, limit, partial(self._gallery.complete, graph))
         except StoreError as problem:
             if self._closing.is_set():
                 return  # hung up on: the reader will open the file itself
@@ -160,11 +163,17 @@ class _Frames(io.RawIOBase):
         return len(view)
 
 
-def _run(cursor: DuckDBPyConnection, link: socket.socket, sql: str, limit: int | None) -> None:
+def _run(
+    cursor: DuckDBPyConnection,
+    link: socket.socket,
+    sql: str,
+    limit: int | None,
+    complete: Callable[[], bool],
+) -> None:
     from engine.store.arrow import pyarrow as pa
 
     cursor.execute("SET SESSION arrow_lossless_conversion = true")
-    with reading(cursor, sql) as relation:
+    with reading(cursor, sql, complete) as relation:
         head = {"columns": relation.columns, "types": [str(kind) for kind in relation.types]}
         batches = relation.to_arrow_reader(BATCH)
         wire.send(link, wire.HEAD, json.dumps(head).encode())

@@ -67,7 +67,7 @@ class Store(Reads):
         self._keys = KnownKeys()  # of committed calls
         self._keys_loaded = not self._any(f"{SCHEMA}.calls")
         self._loading = threading.Lock()
-        self._server = Server(path, self._gallery.cursor) if mode == "write" else None
+        self._server = Server(path, self._gallery) if mode == "write" else None
         self._writer = Writer(
             connection.cursor(),
             self._home,
@@ -254,7 +254,7 @@ class Store(Reads):
 
     def remembered(self, graph: str) -> dict[str, NodeState]:
         """The states of a graph's nodes, described or not; blocking."""
-        cursor = self.cursor()
+        cursor = self._gallery.bare()
         try:
             return self._load_states(cursor, graph, set())
         finally:
@@ -262,7 +262,7 @@ class Store(Reads):
 
     def failed(self, graph: str) -> dict[str, int]:
         """How many rows of each node failed, described or not; blocking."""
-        cursor = self.cursor()
+        cursor = self._gallery.bare()
         try:
             found = {}
             for table in tables.existing(cursor, CATALOG, graph):
@@ -275,7 +275,7 @@ class Store(Reads):
 
     def failures(self, graph: str) -> list[failures.Failures]:
         """What failed for good in the nodes of a graph that have such rows; blocking."""
-        cursor = self.cursor()
+        cursor = self._gallery.bare()
         try:
             found = [
                 failures.look(cursor, table.removeprefix(f"{graph}."), f"{SCHEMA}.{quote(table)}")

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -30,7 +32,25 @@ if TYPE_CHECKING:
 
 Locate = Callable[[str], str]  # a node's name -> its physical table, qualified and quoted
 
+Place = tuple[str, str]  # schema and name of a view
+
 RUN_COLUMNS = ("run", "graph", "command", "status", "started", "ended", "calls", "cost", "params", "atk")
+
+GENERAL = {
+    "calls": f"SELECT {', '.join(map(quote, CALL_COLUMNS))} FROM {SCHEMA}.calls",
+    "metrics": f"SELECT {', '.join(map(quote, METRIC_COLUMNS))} FROM {SCHEMA}.metrics",
+    "runs": f"SELECT {', '.join(RUN_COLUMNS)} FROM {SCHEMA}.runs ORDER BY run",
+}
+"""Views that do not depend on a graph."""
+
+LOOKS_AT_THE_CATALOG = re.compile(
+    r"\b(?:(?:show|describe|pragma|information_schema)\b|(?:duckdb|pg|sqlite|pragma|json_execute|json_serialize)_|u&)"
+    r"|\bquery(?:_table)?\"?\s*(?:\(|/\*|--)|(?:\A|[(;/\n)]|\bexplain|\banalyze)\s*desc\b"
+)
+"""In a query in small letters: what lists tables, or takes the name of one from an expression."""
+
+STORED = re.compile(rf'{re.escape(SCHEMA)}\."(?:[^"]|"")*"')
+"""A table of the file itself, as the queries of the commands name it."""
 
 
 def catalog(graph: str | None) -> str:
@@ -172,45 +192,50 @@ def undecided(table: str, static: bytes, run: int) -> str:
     )
 
 
-def _statements(description: Description, locate: Locate) -> Iterator[tuple[str, str, str]]:
-    """(schema, view, SELECT) of every view of a graph."""
-    names = {name: name for name in description.tables} | dict(description.aliases)
-    for name, node in names.items():
-        if name in RESERVED_TABLES:
-            continue
-        places = [("main", name), ("rejected", name), ("failed", name)]
-        schema, dot, inner = name.rpartition(".")
-        if dot and schema not in RESERVED_SCHEMAS:
-            places.append((schema, inner))
-        for place, view in places:
-            status = place if place in ("rejected", "failed") else "ok"
-            yield place, view, wide(description, node, locate, status)
-    yield from general()
+def places(description: Description | None, locate: Locate) -> dict[Place, Callable[[], str]]:
+    """Every view of a graph (or only those that every graph has), and what gives its SELECT."""
+    found: dict[Place, Callable[[], str]] = {}
+    if description is not None:
+        names = {name: name for name in description.tables} | dict(description.aliases)
+        for name, node in names.items():
+            if name in RESERVED_TABLES:
+                continue
+            shown = [("main", name), ("rejected", name), ("failed", name)]
+            schema, dot, inner = name.rpartition(".")
+            if dot and schema not in RESERVED_SCHEMAS:
+                shown.append((schema, inner))
+            for place in shown:
+                status = place[0] if place[0] in ("rejected", "failed") else "ok"
+                found[place] = partial(wide, description, node, locate, status)
+    for view, select in GENERAL.items():
+        found["main", view] = partial(str, select)
+    return found
 
 
-def general() -> Iterator[tuple[str, str, str]]:
-    """Views that do not depend on a graph."""
-    yield "main", "calls", f"SELECT {', '.join(map(quote, CALL_COLUMNS))} FROM {SCHEMA}.calls"
-    yield "main", "metrics", f"SELECT {', '.join(map(quote, METRIC_COLUMNS))} FROM {SCHEMA}.metrics"
-    yield "main", "runs", f"SELECT {', '.join(RUN_COLUMNS)} FROM {SCHEMA}.runs ORDER BY run"
+def named(query: str, views: Iterable[Place]) -> set[Place]:
+    """Those of the views that a query may read: all where it may look at what views there are.
+
+    By its text alone. DuckDB tells the tables of a plain SELECT, but not those of DESCRIBE or
+    SUMMARIZE; and a name that merely occurs costs no more than a view too many.
+    """
+    lowered = STORED.sub("", query.lower())
+    if LOOKS_AT_THE_CATALOG.search(lowered):
+        return set(views)
+    return {place for place in views if place[1].lower() in lowered}
 
 
-def show(connection: DuckDBPyConnection, description: Description | None, locate: Locate) -> str:
-    """Make the views of a graph (or only the general ones); returns the name of their catalog."""
-    name = catalog(description.graph if description else None)
+def make(
+    connection: DuckDBPyConnection, name: str, views: Mapping[Place, str], gone: Iterable[Place]
+) -> None:
+    """Make views in a catalog, and drop others that are `gone`: all or nothing."""
     connection.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {quote(name)}")
-    wanted = list(_statements(description, locate) if description else general())
     connection.execute("BEGIN TRANSACTION")
     try:
-        old = connection.execute(
-            "SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = ? AND NOT internal",
-            [name],
-        ).fetchall()
-        for schema, view in set(old) - {(schema, view) for schema, view, _ in wanted}:
-            connection.execute(f"DROP VIEW {quote(name)}.{quote(schema)}.{quote(view)}")
-        for schema in dict.fromkeys(schema for schema, _, _ in wanted):
+        for schema, view in gone:
+            connection.execute(f"DROP VIEW IF EXISTS {quote(name)}.{quote(schema)}.{quote(view)}")
+        for schema in dict.fromkeys(schema for schema, _ in views):
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(name)}.{quote(schema)}")
-        for schema, view, select in wanted:
+        for (schema, view), select in views.items():
             connection.execute(
                 f"CREATE OR REPLACE VIEW {quote(name)}.{quote(schema)}.{quote(view)} AS {select}"
             )
@@ -218,25 +243,23 @@ def show(connection: DuckDBPyConnection, description: Description | None, locate
     except BaseException:
         connection.execute("ROLLBACK")
         raise
-    return name
 
 
-def load(connection: DuckDBPyConnection, graph: str | None) -> Description | None:
-    """The description of a graph; without a name that of the last run, None where there is none yet.
-
-    Raises `StoreError` for a graph that the store does not know.
-    """
-    latest = (
-        f"SELECT g.graph, g.description FROM {SCHEMA}.graphs g LEFT JOIN {SCHEMA}.runs r USING (graph)"
+def latest(connection: DuckDBPyConnection) -> str | None:
+    """The graph of the last run; None where there is none yet."""
+    rows = connection.execute(
+        f"SELECT g.graph FROM {SCHEMA}.graphs g LEFT JOIN {SCHEMA}.runs r USING (graph)"
         " ORDER BY r.run DESC NULLS LAST, g.described DESC LIMIT 1"
-    )
-    named = f"SELECT graph, description FROM {SCHEMA}.graphs WHERE graph = ?"
-    found = connection.execute(named, [graph]) if graph is not None else connection.execute(latest)
-    rows = found.fetchall()
+    ).fetchall()
+    return rows[0][0] if rows else None
+
+
+def load(connection: DuckDBPyConnection, graph: str) -> Description:
+    """The description of a graph. Raises `StoreError` for one that the store does not know."""
+    named = f"SELECT description FROM {SCHEMA}.graphs WHERE graph = ?"
+    rows = connection.execute(named, [graph]).fetchall()
     if rows:
-        return Description.from_dict(rows[0][0], json.loads(rows[0][1]))
-    if graph is None:
-        return None
+        return Description.from_dict(graph, json.loads(rows[0][0]))
     known = [
         name for (name,) in connection.execute(f"SELECT graph FROM {SCHEMA}.graphs ORDER BY 1").fetchall()
     ]
@@ -246,8 +269,27 @@ def load(connection: DuckDBPyConnection, graph: str | None) -> Description | Non
     )
 
 
+class Catalog:
+    """The views of one graph: how each is made, and which are. Views are made when a query may read them."""
+
+    def __init__(self, description: Description | None, locate: Locate, before: Collection[Place] = ()):
+        self.name = catalog(description.graph if description else None)
+        self.places = places(description, locate)
+        self.made: set[Place] | None = None  # None: there is not even the catalog
+        self.before = set(before)  # made of an earlier description: whoever reads them meanwhile may go on
+
+    def make(self, connection: DuckDBPyConnection, wanted: Collection[Place]) -> bool:
+        """See to it that these views are there; whether some were not."""
+        missing = ({*wanted} | self.before & self.places.keys()) - (self.made or set())
+        if self.made is None or missing:
+            ordered = {place: select() for place, select in self.places.items() if place in missing}
+            make(connection, self.name, ordered, self.before - self.places.keys())
+            self.made, self.before = (self.made or set()) | missing, set()
+        return bool(missing)
+
+
 class Gallery:
-    """Catalogs of views, made when first asked for; safe to use from many threads.
+    """Catalogs of views, which are made when first asked for; safe to use from many threads.
 
     `graphs` of a file that only we write change through `refresh` alone.
     """
@@ -255,8 +297,7 @@ class Gallery:
     def __init__(self, connection: DuckDBPyConnection):
         self._connection = connection
         self._lock = threading.Lock()
-        self._made: dict[str | None, str] = {}
-        self._described: dict[str | None, tuple[Description, Locate]] = {}  # views that wait to be made
+        self._catalogs: dict[str | None, Catalog] = {}
         self._cursors: weakref.WeakSet[DuckDBPyConnection] = weakref.WeakSet()
 
     def bare(self) -> DuckDBPyConnection:
@@ -273,30 +314,44 @@ class Gallery:
                 with contextlib.suppress(Exception):  # one that is closed
                     cursor.interrupt()
 
-    def cursor(self, graph: str | None) -> DuckDBPyConnection:
-        """A connection of the caller's own that sees the graph's views. Raises `StoreError`."""
+    def cursor(self, graph: str | None, query: str | None = None) -> DuckDBPyConnection:
+        """A connection of the caller's own that sees the graph's views; those that `query` may read,
+        where it is given. Raises `StoreError`."""
         cursor = self.bare()
         try:
             with self._lock:
-                # Which graph was run last can change while we look, a graph's views cannot.
-                known = graph in self._made or graph in self._described
-                found = load(cursor, graph) if graph is None or not known else None
-                name = graph if graph is not None else (found.graph if found else None)
-                if name in self._described:
-                    self._made[name] = show(cursor, *self._described[name])
-                    del self._described[name]
-                elif name not in self._made:
-                    self._made[name] = show(cursor, found, physical(name or ""))
-            cursor.execute(f"USE {quote(self._made[name])}")
+                shown = self._catalog(cursor, graph)
+                shown.make(cursor, shown.places if query is None else named(query, shown.places))
+            cursor.execute(f"USE {quote(shown.name)}")
         except BaseException:
             cursor.close()
             raise
         return cursor
 
+    def complete(self, graph: str | None) -> bool:
+        """Make the views of a graph that nobody has asked for yet; whether there were any."""
+        cursor = self.bare()
+        try:
+            with self._lock:
+                shown = self._catalog(cursor, graph)
+                return shown.make(cursor, shown.places)
+        finally:
+            cursor.close()
+
+    def _catalog(self, cursor: DuckDBPyConnection, graph: str | None) -> Catalog:
+        # Which graph was run last can change while we look, a graph's views cannot.
+        name = latest(cursor) if graph is None else graph
+        if name not in self._catalogs:
+            found = load(cursor, name) if name is not None else None
+            self._catalogs[name] = Catalog(found, physical(name or ""))
+        return self._catalogs[name]
+
     def refresh(self, description: Description, locate: Locate) -> None:
         """Have a graph's views made anew before anyone looks; most runs ask nothing of them."""
         with self._lock:
-            self._described[description.graph] = (description, locate)
+            old = self._catalogs.get(description.graph)
+            before = (old.made or set()) | old.before if old else ()
+            self._catalogs[description.graph] = Catalog(description, locate, before)
 
 
 def physical(graph: str) -> Locate:
