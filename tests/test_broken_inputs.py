@@ -260,7 +260,7 @@ def test_a_full_disk_loses_nothing_that_was_committed(folder: Path) -> None:
     for number in range(6):  # texts that differ, so that nothing is known already
         (folder / "inputs" / f"{number}.txt").write_text(f"{number}\n\n{manual}", encoding="utf-8")
     graph = (folder / "graph.atk").read_text()
-    graph = graph.replace("prompt cards from documents", "chunk passages from documents { size = 200 }\n"
+    graph = graph.replace("prompt cards from documents", "chunk passages from documents { size = 1_000 }\n"
                           "prompt cards from passages")  # fmt: skip
     (folder / "graph.atk").write_text(graph)
 

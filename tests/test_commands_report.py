@@ -13,7 +13,6 @@ from engine.commands.result.figures import Mark, lines, mcnemar, wilson
 from engine.models.folders import digest
 from tests.project import Project
 from tests.test_commands_page import browse, elements
-from tests.test_graphs import run
 from tests.test_train import Training
 
 EVIL = "</details><script>document.title='broken'</script><img src=x onerror=alert(1)>"
@@ -87,30 +86,6 @@ def test_subjects_are_compared_on_the_questions_that_both_were_asked() -> None:
     base, tuned = lines(marks, "base")
     assert (base.n, base.p, base.difference) == (5, None, None)
     assert (tuned.n, tuned.gained, tuned.lost, tuned.difference, tuned.p) == (6, 4, 0, 1.0, 0.125)
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(tmp_path_factory.mktemp("exam"), "exam", {}, "dev")
-
-
-def test_the_graph_of_the_exam_counts_the_same(
-    real: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from engine.store.reader import open_reader
-
-    monkeypatch.chdir(real)
-    assert main(["report", "--json", "--store", "store.duckdb"]) == 0
-    said = {(one["subject"], one["part"]): one for one in json.loads(capsys.readouterr().out)}
-    reader = open_reader(real / "store.duckdb")
-    counted = reader.sql("SELECT * EXCLUDE accuracy_id FROM accuracy").dicts()
-    assert {(one["subject"], one["part"]) for one in counted} == said.keys()
-    for row in counted:
-        told = said[row["subject"], row["part"]]
-        assert {name: told[name] for name in row} == pytest.approx(row, abs=1e-6)
-    for row in reader.sql("SELECT * EXCLUDE paired_id FROM paired").dicts():
-        told = said[row["subject"], row["part"]]
-        assert {name: told[name] for name in row} == pytest.approx(row, abs=1e-6)
 
 
 # -- the table ------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.commands import main
 from engine.store.reader import open_reader
 from tests.project import Project
-from tests.test_graphs import run
+from tests.test_graphs import assert_wrote, run
 from tests.tiny import tiny_tokenizer
 
 TURNS = [("user", "What is the training of the Army for?"), ("assistant", "It is for readiness.")]
@@ -29,7 +30,10 @@ def sat(root: Path, *taught: dict[str, object]) -> dict[str, list[tuple[object, 
     values: dict[str, str] = {}
     if taught:
         values["taught"] = str(written(root / "sft.jsonl", [*taught]))
-    run(root, "exam", values, "dev")
+    return found(run(root, "exam", values, "dev"))
+
+
+def found(root: Path) -> dict[str, list[tuple[object, ...]]]:
     reader = open_reader(root / "store.duckdb")
     return {
         "exchanges": reader.sql("SELECT text FROM exchanges").rows,
@@ -42,19 +46,19 @@ def sat(root: Path, *taught: dict[str, object]) -> dict[str, list[tuple[object, 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_fact_that_the_training_asked_about_is_told_apart(form: str, tmp_path: Path) -> None:
-    found = sat(tmp_path, {form: FORMS[form]})
-    assert found["exchanges"] == [("\n".join(f"{role}: {text}" for role, text in TURNS),)]
-    assert found["judged"][0][0] > 0  # type: ignore[operator]
-    assert found["asked"] == [(True,)]  # as the stand-in judges everything
-    assert found["parts"] == [("all facts",), ("asked",), ("invented",)]
-    facts = dict(found["facts"])  # type: ignore[arg-type]
+    tables = sat(tmp_path, {form: FORMS[form]})
+    assert tables["exchanges"] == [("\n".join(f"{role}: {text}" for role, text in TURNS),)]
+    assert tables["judged"][0][0] > 0  # type: ignore[operator]
+    assert tables["asked"] == [(True,)]  # as the stand-in judges everything
+    assert tables["parts"] == [("all facts",), ("asked",), ("invented",)]
+    facts = dict(tables["facts"])  # type: ignore[arg-type]
     assert facts["asked"] == facts["all facts"]
 
 
 def test_what_shares_no_word_with_the_training_was_never_asked_and_costs_no_call(tmp_path: Path) -> None:
-    found = sat(tmp_path, {"messages": [{"role": "user", "content": "Ostriches?"}]})
-    assert (found["asked"], found["judged"]) == ([(False,)], [(0,)])
-    assert found["parts"] == [("all facts",), ("invented",), ("unasked",)]
+    tables = sat(tmp_path, {"messages": [{"role": "user", "content": "Ostriches?"}]})
+    assert (tables["asked"], tables["judged"]) == ([(False,)], [(0,)])
+    assert tables["parts"] == [("all facts",), ("invented",), ("unasked",)]
 
 
 def test_why_a_subject_gave_no_reply_stands_with_its_marks(
@@ -62,12 +66,12 @@ def test_why_a_subject_gave_no_reply_stands_with_its_marks(
 ) -> None:
     """It is no answer, and is not hidden among those who did not know."""
     made = Project(tmp_path, monkeypatch)
-    tiny_tokenizer(tmp_path / "untold", ["Rain falls."])  # it has no chat template: nobody can ask it
+    tiny_tokenizer(tmp_path / "untold", ["Rain falls."])
     made.graph(
         text="""
 model small from default {}
 model large from default {}
-model plain { provider = "transformers", start = "untold" }
+model plain { provider = "transformers", start = "untold", presence_penalty = 1.0 }
 use "exam.atk" as exam { limit = 4, small = small, large = large, base = plain }
 emit graded from exam.marks { path = "out/graded.jsonl", format = "columns" }
 """
@@ -82,7 +86,31 @@ emit graded from exam.marks { path = "out/graded.jsonl", format = "columns" }
     }
 
 
-def test_without_the_training_data_nothing_is_claimed(tmp_path: Path) -> None:
-    found = sat(tmp_path)
-    assert (found["asked"], found["judged"]) == ([], [(0,)])
-    assert found["parts"] == [("all facts",), ("invented",)]
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exam that knows of no training data."""
+    return run(tmp_path_factory.mktemp("exam"), "exam", {}, "dev")
+
+
+def test_without_the_training_data_nothing_is_claimed(bare: Path) -> None:
+    assert_wrote(bare)
+    tables = found(bare)
+    assert (tables["asked"], tables["judged"]) == ([], [(0,)])
+    assert tables["parts"] == [("all facts",), ("invented",)]
+
+
+def test_the_report_counts_the_same(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(bare)
+    assert main(["report", "--json", "--store", "store.duckdb"]) == 0
+    said = {(one["subject"], one["part"]): one for one in json.loads(capsys.readouterr().out)}
+    reader = open_reader(bare / "store.duckdb")
+    counted = reader.sql("SELECT * EXCLUDE accuracy_id FROM accuracy").dicts()
+    assert {(one["subject"], one["part"]) for one in counted} == said.keys()
+    for row in counted:
+        told = said[row["subject"], row["part"]]
+        assert {name: told[name] for name in row} == pytest.approx(row, abs=1e-6)
+    for row in reader.sql("SELECT * EXCLUDE paired_id FROM paired").dicts():
+        told = said[row["subject"], row["part"]]
+        assert {name: told[name] for name in row} == pytest.approx(row, abs=1e-6)

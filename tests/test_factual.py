@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,25 @@ from engine.runtime import execute, load
 from engine.runtime.engine import Options
 from engine.store import open_reader
 from engine.store.lineage import why
+from tests.amount import amount
 from tests.project import Project
 
-MANUALS = Path(__file__).parent / "data" / "manuals"
-SIZE = 2_000
+MANUALS = sorted((Path(__file__).parent / "data" / "manuals").iterdir())
+LENGTH = amount(1_000_000, 45_000)  # of a manual, in letters: all of it, or its beginning
+SIZE = amount(2_000, 800)
 
 
 class Run:
     """One run of `factual` over the manuals; every test looks at its tables."""
 
     def __init__(self, root: Path):
-        self.root = root
-        values = {"domain": "Army training", "inputs": str(MANUALS), "size": str(SIZE)}
+        self.root, self.inputs = root, root / "manuals"
+        if not self.inputs.exists():
+            self.inputs.mkdir()
+            for path in MANUALS:
+                text = path.read_text(encoding="utf-8")[:LENGTH]
+                (self.inputs / path.name).write_text(text, encoding="utf-8")
+        values = {"domain": "Army training", "inputs": str(self.inputs), "size": str(SIZE)}
         program = load("factual", values=values, root=root)
         assert program.ok, [entry.message for entry in program.diagnostics]
         self.options = Options(root=root, store=root / ".atk" / "store.duckdb", out=root)
@@ -50,9 +56,9 @@ def test_it_ends_well(run: Run) -> None:
 
 def test_every_document_is_read_once(run: Run) -> None:
     found = run.rows("SELECT path, count(*), any_value(text) FROM documents GROUP BY path")
-    assert {(path, number) for path, number, _ in found} == {(path.name, 1) for path in MANUALS.iterdir()}
+    assert {(path, number) for path, number, _ in found} == {(path.name, 1) for path in MANUALS}
     for path, _, text in found:
-        assert text == (MANUALS / path).read_text(encoding="utf-8")
+        assert text == (run.inputs / path).read_text(encoding="utf-8")
 
 
 def test_passages_give_their_document_back(run: Run) -> None:
@@ -60,7 +66,7 @@ def test_passages_give_their_document_back(run: Run) -> None:
         "SELECT d.text = string_agg(p.text, '' ORDER BY p.start) FROM documents d "
         "JOIN passages p USING (documents_id) GROUP BY documents_id, d.text"
     )
-    assert together == [(True,)] * len(list(MANUALS.iterdir()))
+    assert together == [(True,)] * len(MANUALS)
 
 
 def test_passages_fit_and_point_to_their_place(run: Run) -> None:
@@ -98,6 +104,13 @@ def test_what_is_asked_across_passages_cites_those_it_was_drawn_from(run: Run) -
     assert across > [(5,)]
 
 
+def test_half_of_the_tokens_are_conversations_of_several_turns(run: Run) -> None:
+    single = "sum(tokens) FILTER (origin = 'single_turn') / sum(tokens)"
+    assert run.rows(f"SELECT {single} BETWEEN 0.45 AND 0.55 FROM blend") == [(True,)]
+    assert run.rows("SELECT max(len(messages)), min(len(messages)) FROM conversations")[0] > (5, 3)
+    assert run.rows("SELECT DISTINCT len(messages) FROM single_turn") == [(3,)]
+
+
 def test_conversations_take_turns(run: Run) -> None:
     for (messages,) in run.rows("SELECT messages FROM blend"):
         roles = [message["role"] for message in messages]
@@ -130,7 +143,7 @@ def test_every_row_of_the_set_leads_to_its_prompts_judges_and_page(run: Run) -> 
         "(SELECT sft_id, len(messages) // 2 FROM sft WHERE len(messages) > 3 ORDER BY ALL LIMIT 3) UNION ALL"
         " (SELECT sft_id, 1 FROM sft WHERE len(messages) = 3 ORDER BY ALL LIMIT 3)"
     )
-    with contextlib.closing(open_reader(run.options.store, "factual")) as reader:
+    with open_reader(run.options.store, "factual") as reader, reader.held():
         for row, turns in ids:
             steps = why(reader, "sft", str(row))
             names = [step.node for step in steps]

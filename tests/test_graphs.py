@@ -266,18 +266,22 @@ def assert_wrote(root: Path) -> None:
     assert any(file.stat().st_size for file in written)
 
 
+ELSEWHERE = {"quickstart", "factual", "exam"}
+"""Graphs whose run is looked at more closely: below, in `test_factual.py` and in `test_exam.py`."""
+
 LARGE = {"complete"}
 """Graphs whose run takes long."""
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in LARGE else [])
-        for path in SHIPPED
-        if path.stem not in TRAINING | {"quickstart"}
-    ],
-)
+def of_graphs(but: set[str]) -> pytest.MarkDecorator:
+    """One test for each graph, those of large ones slow."""
+    found = [path for path in SHIPPED if path.stem not in but]
+    marks = {stem: [pytest.mark.slow] for stem in LARGE}
+    each = [pytest.param(path, id=path.stem, marks=marks.get(path.stem, [])) for path in found]
+    return pytest.mark.parametrize("path", each)
+
+
+@of_graphs(but=TRAINING | ELSEWHERE)
 def test_runs_without_an_endpoint(path: Path, tmp_path: Path) -> None:
     """To its data sets, on the documents that come with it, and none of them is empty."""
     run(tmp_path, path.stem, VALUES.get(path.stem, {}), "dev" if "dev" in profiles(path) else None)
@@ -324,43 +328,3 @@ def test_quickstart_has_something_to_show_everywhere(quickstart: Path) -> None:
     assert query(quickstart, "SELECT count(*) FROM checked WHERE checked_repairs > 0") > [(0,)]
     contents = query(quickstart, "SELECT text FROM rejected.worthy WHERE contains(text, '.......')")
     assert contents, "the table of contents was not set aside"
-
-
-@pytest.fixture(scope="module")
-def factual(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three whole manuals, chapters of 200,000 characters on one line among them."""
-    values = VALUES["factual"] | {"inputs": str(HOUSE / "tests/data/manuals"), "size": "1_500"}
-    return run(tmp_path_factory.mktemp("factual"), "factual", values)
-
-
-@pytest.mark.slow
-def test_factual_reads_everything_once(factual: Path) -> None:
-    """Passages keep to the budget, and put together they are the documents: nothing lost or doubled."""
-    assert query(factual, "SELECT count(*) FROM passages WHERE tokens > 1500") == [(0,)]
-    joined = "SELECT path, string_agg(text, '' ORDER BY start) FROM passages GROUP BY path"
-    manuals = {path.name: path.read_text(encoding="utf-8") for path in HOUSE.glob("tests/data/manuals/*.txt")}
-    assert len(manuals) == 3
-    assert dict(query(factual, joined)) == manuals
-
-
-@pytest.mark.slow
-def test_factual_keeps_documents_apart(factual: Path) -> None:
-    """Both sides of the split have rows, and no document is on both."""
-    assert {side for (side,) in query(factual, "SELECT DISTINCT split FROM sft")} == {"train", "test"}
-    both = "SELECT documents_id FROM sft GROUP BY ALL HAVING count(DISTINCT split) > 1"
-    assert query(factual, both) == []
-    for side in ("train", "test"):
-        written = len(rows(factual / f"out/sft/{side}.jsonl"))
-        assert [(written,)] == query(factual, f"SELECT count(*) FROM sft WHERE split = '{side}'")
-
-
-@pytest.mark.slow
-def test_factual_blends_as_it_says(factual: Path) -> None:
-    """Half of the tokens are conversations of several turns, half single questions."""
-    (share,), *_ = query(
-        factual, "SELECT sum(tokens) FILTER (origin = 'single_turn') / sum(tokens) FROM blend"
-    )
-    assert 0.45 < float(str(share)) < 0.55
-    longest = "SELECT max(len(messages)), min(len(messages)) FROM conversations"
-    assert query(factual, longest)[0] > (5, 3)
-    assert query(factual, "SELECT DISTINCT len(messages) FROM single_turn") == [(3,)]

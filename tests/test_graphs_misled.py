@@ -9,7 +9,7 @@ import pytest
 
 from engine.commands import main
 from tests.endpoint import endpoint
-from tests.test_graphs import GRAPHS, SHIPPED, TRAINING, VALUES, profiles
+from tests.test_graphs import GRAPHS, TRAINING, VALUES, of_graphs, profiles
 
 FAULTS = {
     "prose": 0.1,
@@ -31,7 +31,7 @@ def exec_options(stem: str, profile: str | None) -> list[str]:
     return [part for value in values for part in ("-p", value)] + (["--profile", profile] if profile else [])
 
 
-@pytest.mark.parametrize("path", [p for p in SHIPPED if p.stem not in TRAINING], ids=lambda path: path.stem)
+@of_graphs(but=TRAINING)
 def test_what_is_spoilt_is_kept_apart(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
