@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+import uuid
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,45 @@ def test_rows_without_a_document_stand_for_themselves(tmp_path: Path) -> None:
     made = emit(tmp_path, split={"train": 0.5, "test": 0.5})
     rows = [Row(one.id, one.rev, one.columns, {"talks": one.id}) for one in talks(10)]
     assert Counter(one.own["split"] for one in made.emit(rows)) == {"train": 5, "test": 5}
+
+
+@pytest.mark.parametrize("written", [uuid.UUID, str])
+def test_what_rests_on_documents_of_both_sides_is_left_out(tmp_path: Path, written: Any) -> None:
+    """Otherwise a test question would tell of a document that was trained on, or the other way round."""
+    inputs = {"talks": COLUMNS["talks"] | {"cited": "UUID[]" if written is uuid.UUID else "VARCHAR[]"}}
+    settings_ = {"path": "out/sft.jsonl", "split": {"train": 0.6, "test": 0.4}, "rests_on": "cited"}
+    made = bench("emit", tmp_path, settings_, name="sft", inputs=inputs, above=ABOVE, kinds=KINDS)
+    given = talks(100, documents=10, cited=None)
+    for number, one in enumerate(given[:50]):
+        one.columns["cited"] = [
+            written(str(uuid.UUID(bytes=row_id("d", each)))) for each in (number % 10, number % 7, number % 3)
+        ]
+    found = made.emit(given)
+    side = {one.parent.ids["documents"]: one.own["split"] for one in found if one.parent and one.fate == "ok"}
+    assert Counter(side.values()) == {"train": 6, "test": 4}
+    fates = Counter(one.fate for one in found)
+    assert fates["rejected"] > 10
+    assert fates["ok"] > 50
+    for number, one in enumerate(found):
+        rests = {number % 10, *((number % 7, number % 3) if number < 50 else ())}
+        sides = {side[row_id("d", each)] for each in rests}
+        assert (one.fate == "rejected") == (len(sides) == 2)
+        if one.fate == "rejected":
+            assert one.reason == "rests on rows of `documents` of test and train"
+        else:
+            assert {one.own["split"]} == sides
+    assert sum(made.written.values()) == fates["ok"]
+    left = fates["rejected"]
+    told = f"{left} rows rest on rows of `documents` of several sides of the split: see rejected.sft"
+    assert made.notes[-1] == told
+
+
+def test_ids_of_another_table_are_told(tmp_path: Path) -> None:
+    inputs = {"talks": COLUMNS["talks"] | {"cited": "VARCHAR[]"}}
+    settings_ = {"path": "out/sft.jsonl", "rests_on": "cited"}
+    made = bench("emit", tmp_path, settings_, name="sft", inputs=inputs, above=ABOVE, kinds=KINDS)
+    made.emit(talks(4, cited=[str(uuid.UUID(bytes=row_id("p", 1))), "no id"]))
+    assert made.notes == ["no id in `cited` is of rows of `documents` that the others come from"]
 
 
 GROUPS = st.sets(st.binary(min_size=16, max_size=16), max_size=60)
@@ -430,6 +470,7 @@ def test_two_sets_of_one_folder_share_a_card(tmp_path: Path) -> None:
         ({"format": "text", "column": "messages"}, "`messages` is no text"),
         ({"format": "text", "columns": ["text", "answer"]}, "takes 1 columns at most"),
         ({"column": "text", "columns": ["text"]}, "not both"),
+        ({"rests_on": "text"}, "`text` is no list of ids"),
     ],
 )
 def test_wrong_settings_are_told(tmp_path: Path, settings_: dict[str, Any], said: str) -> None:

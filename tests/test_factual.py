@@ -132,9 +132,16 @@ def test_files_hold_what_the_tables_show(run: Run) -> None:
 
 
 def test_no_document_is_on_both_sides(run: Run) -> None:
-    assert run.rows(
-        "SELECT max(n) FROM (SELECT count(DISTINCT split) AS n FROM sft GROUP BY documents_id)"
-    ) == [(1,)]
+    """Those that a conversation tells of besides its own are on its side too, or it is left out."""
+    rests = "SELECT split, unnest(list_append(coalesce(rests_on, []), documents_id::VARCHAR)) AS one FROM sft"
+    both = f"SELECT max(n) FROM (SELECT count(DISTINCT split) AS n FROM ({rests}) GROUP BY one)"
+    assert run.rows(both) == [(1,)]
+    ((left, gathered),) = run.rows(
+        "SELECT count(*), count(*) FILTER (len(messages) > 3) FROM rejected.sft "
+        "WHERE reason = 'rests on rows of `documents` of test and train' AND len(list_distinct(rests_on)) > 1"
+    )
+    assert left > gathered > 0
+    assert run.rows("SELECT count(*) FROM rejected.sft") == [(left,)]
 
 
 def test_every_row_of_the_set_leads_to_its_prompts_judges_and_page(run: Run) -> None:

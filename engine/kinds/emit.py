@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from pydantic import Field
 
@@ -32,6 +32,7 @@ DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "segments": ("segments",),
     "columns": (),
 }
+IDS = ("VARCHAR[]", "UUID[]")
 UNEVEN = 0.05  # a split whose share of the rows is further off is told
 BATCH = 500
 
@@ -61,6 +62,11 @@ class EmitSettings(Settings):
     by: Annotated[str | None, Role.TABLE] = Field(
         None, description="The ancestor whose rows are kept on one side; the source document if absent."
     )
+    rests_on: Annotated[str | None, Role.COLUMN] = Field(
+        None,
+        description="A column with the ids of more rows of `by` that a row tells of, a list. What rests on "
+        "rows of several sides is rejected.",
+    )
     seed: int = Field(0, description="Of the split: another seed divides otherwise.")
     lineage: bool = Field(
         False, description="True: a column `meta` with the ids of a row's ancestors, as JSON."
@@ -87,6 +93,13 @@ class Emit(TableKind):
                 "ATK103", f"`{settings.by}` is no ancestor of the input", "by", f"its rows come from {known}"
             )
         _check_columns(settings, before)
+        if settings.rests_on is not None and before.get(settings.rests_on) not in IDS:
+            raise Problem(
+                "ATK161",
+                f"`{settings.rests_on}` is no list of ids",
+                "rests_on",
+                "it is a list of texts or of UUIDs, such as `[documents_id]`",
+            )
         return {"split": "VARCHAR"}
 
     def work(self, context: Context, inputs: Sequence[Callable[[], Iterable[Row]]]) -> Iterable[Made]:
@@ -96,9 +109,19 @@ class Emit(TableKind):
         _check_alone(context.program, node)
         shares = settings.split or {"train": 1.0}
         groups = groups_of(context.program, node)
-        ids = [group_of(row, groups) for row in inputs[0]()]
-        sides = assign(ids, shares, settings.seed)
-        self.tell(context, shares, Counter(sides[each] for each in ids), len(sides))
+        # Most rows rest on one group alone, so what is kept of a row is seldom more than its id.
+        rests = [resting(row, groups, settings.rests_on) for row in inputs[0]()]
+        known = {one[0] for one in rests}
+        further = {each for one in rests for each in one[1:]}
+        sides = assign(known | further, shares, settings.seed)
+        fall = [{sides[each] for each in one} for one in rests]
+        self.tell(context, shares, Counter(one.pop() for one in fall if len(one) == 1), len(sides))
+        what = f"rows of `{groups[0]}`" if groups else "rows"
+        if further and not further & known:
+            context.say(f"no id in `{settings.rests_on}` is of {what} that the others come from")
+        if left := sum(len(one) > 1 for one in fall):
+            were = "1 row rests" if left == 1 else f"{left} rows rest"
+            context.say(f"{were} on {what} of several sides of the split: see rejected.{node.name}")
         return self.made(node, inputs[0](), groups, sides)
 
     def made(
@@ -107,13 +130,18 @@ class Emit(TableKind):
         settings = cast(EmitSettings, node.settings)
         columns: Sequence[str] | None = None
         for row in rows:
+            fall = sorted({sides[each] for each in resting(row, groups, settings.rests_on)})
+            if len(fall) > 1:
+                what = f"rows of `{groups[0]}`" if groups else "rows"
+                yield Made({}, "rejected", f"rests on {what} of {' and '.join(fall)}", parent=row)
+                continue
             columns = columns or used(settings, row.columns)
             try:
                 formats.example(row.columns, settings.format, columns)
             except formats.Unfit as error:
                 yield Made({}, "failed", str(error), parent=row)
                 continue
-            yield Made({"split": sides[group_of(row, groups)]}, parent=row)
+            yield Made({"split": fall[0]}, parent=row)
 
     def tell(self, context: Context, shares: Mapping[str, float], rows: Counter[str], groups: int) -> None:
         """What the split came to, where it is far from the wish or a side is empty."""
@@ -210,6 +238,26 @@ def used(settings: EmitSettings, columns: Iterable[str]) -> list[str]:
 def group_of(row: Row, groups: Sequence[str]) -> bytes:
     """What keeps a row together with others: its document, or the row itself if it came of none."""
     return next((row.ids[name] for name in groups if name in row.ids), row.id)
+
+
+def resting(row: Row, groups: Sequence[str], column: str | None) -> tuple[bytes, ...]:
+    """What a row rests on: the group that it is of, first, and those that a column of it names.
+
+    An id that is none (it was made by hand) is one of a group nobody else is of.
+    """
+    own = group_of(row, groups)
+    if column is None or not row.columns[column]:
+        return (own,)
+    return (own, *{_id(one) for one in row.columns[column] if one is not None} - {own})
+
+
+def _id(written: Any) -> bytes:
+    import uuid
+
+    try:
+        return uuid.UUID(str(written)).bytes
+    except ValueError:
+        return str(written).encode()
 
 
 def groups_of(program: Program, node: Node) -> list[str]:
