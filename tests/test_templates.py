@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.language import template_bounds
 from engine.language.templates import Template, TemplateProblem, load
 
 Write = Callable[..., Template]
@@ -330,6 +331,9 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
         load("link", [folder])
 
 
+_LOOP, _END = "{% for i in range(99999) %}", "{% endfor %}"
+
+
 @pytest.mark.parametrize(
     ("text", "values", "message", "line"),
     [
@@ -348,17 +352,44 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
         ("user:\n{{ '%*d' % (a, 1) }}", {"a": 10**11}, "enormous length", 2),
         ("user:\n{{ a.center(10 ** 11) }}", {"a": "b"}, "enormous length", 2),
         ("user:\n{{ 'b' | center(100000000000) }}", {}, "enormous length", 2),
+        (f"user:\n{_LOOP}{_LOOP}{_END}{_END}", {}, "200,000 turns of loops and calls", 2),
+        (
+            f"user:\n{{% macro f(n) %}}{_LOOP}{{{{ n }}}}{_END}{{% endmacro %}}\n{_LOOP}{{{{ f(1) }}}}{_END}",
+            {},
+            "turns",
+            2,
+        ),
+        ("user:\n{% macro f(n) %}{{ f(n + 1) }}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}", {}, "never end", 2),
+        (
+            "user:\n{% for i in a recursive %}{% if loop.depth < 40 %}{{ loop(a) }}{% endif %}{% endfor %}",
+            {"a": [1, 2]},
+            "turns",
+            2,
+        ),
+        (f"user:\n{_LOOP}{{{{ a }}}}{_END}", {"a": "x" * 1_000}, "enormous length", None),
         ("user:\n{{ a }}", {"a": " \n"}, "every message came out blank", None),
     ],
 )
 def test_faults_of_a_row(
-    write: Write, text: str, values: dict[str, Any], message: str, line: int | None
+    write: Write, text: str, values: dict[str, Any], message: str, line: int | None, monkeypatch: Any
 ) -> None:
+    monkeypatch.setattr(template_bounds, "STEPS", 200_000)
     template = write(text)
     with pytest.raises(TemplateProblem) as raised:
         template.render(values)
     assert message in raised.value.message
     assert raised.value.line == line
+
+
+def test_what_is_counted_stays_a_loop(write: Write) -> None:
+    text = (
+        "user:\n{% for x in a if x != 2 %}{{ loop.index }}/{{ loop.length }} {{ x }}"
+        "{% if not loop.last %}, {{ loop.nextitem }} follows; {% endif %}{% else %}none{% endfor %}"
+    )
+    (message,) = write(text).render({"a": [1, 2, 3]})
+    assert message["content"] == "1/2 1, 3 follows; 2/2 3"
+    (message,) = write(text).render({"a": []})
+    assert message["content"] == "none"
 
 
 def test_a_fault_in_an_included_file_is_told_there(write: Write, tmp_path: Path) -> None:

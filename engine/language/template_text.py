@@ -32,7 +32,18 @@ from jinja2.filters import do_center
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from engine.language.template_bounds import OPERATORS, bound_call, bound_operator
+from engine.language.template_bounds import (
+    CALL,
+    COUNTED,
+    OPERATORS,
+    begin,
+    bound_call,
+    bound_length,
+    bound_operator,
+    count_loops,
+    counted,
+    step,
+)
 from engine.language.template_source import (
     Message,
     Source,
@@ -102,7 +113,8 @@ def _compile_part(part: Message | Splice, source: Source, library: _Library) -> 
 
     def rendered(values: Mapping[str, Any]) -> str:
         try:
-            return str(template().render(values))
+            begin()
+            return bound_length(template().generate(values))
         except Exception as error:
             raise _runtime_problem(error, source.path, shift, library) from None
 
@@ -229,8 +241,14 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - Jinja's
         """The same for calls."""
+        step(CALL)
         bound_call(__obj, args)
         return super().call(__context, __obj, *args, **kwargs)
+
+    def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
+        """The code of a template, an included one too, in which loops are counted."""
+        count_loops(source)
+        return super()._generate(source, *args, **kwargs)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """A struct's field comes before a method of the same name: `turn.items`, `row.count`."""
@@ -305,6 +323,7 @@ def _sandbox(loader: BaseLoader) -> Environment:
     del environment.filters["random"]
     environment.filters["json"] = _json
     environment.filters["center"] = _center
+    environment.filters[COUNTED] = counted
     return environment
 
 
@@ -380,7 +399,7 @@ def _runtime_problem(error: Exception, path: Path, shift: int, library: _Library
     elif isinstance(error, SecurityError):
         text = f"not allowed in a prompt: {error}"
     elif isinstance(error, RecursionError):
-        text = "the includes never end"
+        text = "includes, or macros that call themselves, never end"
     elif isinstance(error, TypeError) and "'NoneType' object is not iterable" in str(error):
         text = "a loop over a value that is null; write `in name or []` where it may be"
     elif isinstance(error, TemplateError):
