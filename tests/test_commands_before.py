@@ -178,7 +178,7 @@ def test_it_waits_for_whoever_holds_the_store(verb: str, project: Project) -> No
             assert line, "it ended"
             line = process.stderr.readline()
         assert "is writing to the store" in line
-        time.sleep(1)
+        time.sleep(0.6)  # it has looked again
         assert process.poll() is None
     _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said

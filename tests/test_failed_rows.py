@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from engine.models import faults
 from tests.endpoint import Endpoint, endpoint
 from tests.project import DOCUMENTS, Project
 
@@ -145,6 +146,7 @@ def test_rows_that_a_dead_endpoint_failed_are_done_by_the_next_run(
         project = Project(tmp_path, monkeypatch, first.base_url)
         port = first.port
         first.stop()
+        monkeypatch.setattr(faults, "FIRST_PAUSE", 0.01)
         assert project.run().exit_code == 1
         assert len(project.rows("FROM failed.worthy")) == 3
     with endpoint(port=port, p_true=1.0) as second:

@@ -90,5 +90,6 @@ sql dated {
 chat said from dated { user = strftime(read, "%Y") || "?", assistant = "Yes." }
 """
     project.graph(text=GRAPH.format(more=more))
+    write(project, {number: f"line {number}" for number in range(5)})
     assert project.run().status == "done"
     assert project.rows("SELECT messages[1].content FROM said LIMIT 1") == [("2026?",)]

@@ -683,7 +683,10 @@ def test_a_wrong_path_says_what_base_url_should_be(server: Endpoint) -> None:
     assert (reply.error or "").endswith("Should base_url end in /v1?")
 
 
-def test_a_dead_endpoint_fails_clearly_within_seconds() -> None:
+def test_a_dead_endpoint_fails_clearly_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = [faults.FIRST_PAUSE * 2**tries for tries in range(faults.TRIES["transport"] - 1)]
+    assert sum(pauses) < 4
+    monkeypatch.setattr(faults, "FIRST_PAUSE", 0.05)
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can come to listen there
         port = held.getsockname()[1]
@@ -693,7 +696,7 @@ def test_a_dead_endpoint_fails_clearly_within_seconds() -> None:
 
         started = time.perf_counter()
         replies = asking(work, f"http://127.0.0.1:{port}/v1", parallel=16)
-        assert time.perf_counter() - started < 5
+        assert time.perf_counter() - started < 4
     assert {(reply.status, reply.fault) for reply in replies} == {("error", "transport")}
     assert f"cannot connect to 127.0.0.1:{port}: connection refused" in (replies[0].error or "")
     assert sum(reply.attempts for reply in replies) <= (16 + limits.BREAKS_AFTER) * faults.TRIES["transport"]

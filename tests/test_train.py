@@ -543,7 +543,7 @@ def gone(pid: int) -> bool:
 def test_progress_is_told_in_steps(project: Training) -> None:
     """While the trainer is at work."""
     line = '{"step": 3, "epoch": 1, "loss": 0.9}'
-    project.pretender(f"print({line!r}, file=open('metrics.jsonl', 'a'))\ntime.sleep(1.5)")
+    project.pretender(f"print({line!r}, file=open('metrics.jsonl', 'a'))\ntime.sleep(1)")
     seen: set[tuple[int, int | None]] = set()
     followed: dict[str, Any] = {}
 
