@@ -1,4 +1,4 @@
-"""What holds for every run of the tests. Fixtures stand in the files that use them."""
+"""What holds for every run of the tests. Other fixtures stand in the files that use them."""
 
 from __future__ import annotations
 
@@ -9,3 +9,11 @@ from tests import amount
 
 def pytest_configure(config: pytest.Config) -> None:
     amount.quick = "not slow" in config.option.markexpr
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is tried at once: an endpoint that is dead does not come back."""
+    from engine.models import faults
+
+    monkeypatch.setattr(faults, "FIRST_PAUSE", 0.01)

@@ -233,6 +233,7 @@ ANSWERS: dict[str, tuple[dict[str, object], str]] = {
 
 
 @pytest.mark.parametrize("case", ANSWERS)
+@pytest.mark.usefixtures("short_pauses")
 def test_what_an_endpoint_may_answer(
     folder: Path, case: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

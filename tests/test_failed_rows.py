@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from engine.models import faults
 from tests.endpoint import Endpoint, endpoint
 from tests.project import DOCUMENTS, Project
 
@@ -129,6 +128,7 @@ def test_thoughts_are_kept_apart(server: Endpoint, project: Project) -> None:
     assert project.rows("SELECT count(*) FROM calls WHERE thoughts IS NULL OR thoughts = ''") == [(0,)]
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_dead_endpoint_is_one_clear_message(project: Project, server: Endpoint) -> None:
     server.stop()
     summary = project.run()
@@ -139,6 +139,7 @@ def test_dead_endpoint_is_one_clear_message(project: Project, server: Endpoint) 
     ) == [(3,)]
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_rows_that_a_dead_endpoint_failed_are_done_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,7 +147,6 @@ def test_rows_that_a_dead_endpoint_failed_are_done_by_the_next_run(
         project = Project(tmp_path, monkeypatch, first.base_url)
         port = first.port
         first.stop()
-        monkeypatch.setattr(faults, "FIRST_PAUSE", 0.01)
         assert project.run().exit_code == 1
         assert len(project.rows("FROM failed.worthy")) == 3
     with endpoint(port=port, p_true=1.0) as second:

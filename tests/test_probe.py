@@ -97,6 +97,7 @@ def test_a_graph_that_asks_nobody_needs_no_probe(
     assert server.stats()["calls"] == 0
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_an_endpoint_that_is_dead_is_told(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,6 @@ from typing import Any
 
 import pytest
 
-from engine.models import faults
 from engine.training.rewarding import Asked, Judged, record, recorded
 from tests.test_train import ROOT, Training, weights
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -231,12 +230,12 @@ def test_judges_that_reward_nothing_are_told_before_the_training(project: Reward
     assert project.started() == 0
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_an_endpoint_that_is_dead_is_told_before_the_training(
     project: Rewarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An empty reply needs no judge here, so that not all of the three fail."""
     monkeypatch.setenv("ATK_BASE_URL", "http://127.0.0.1:9/v1")
-    monkeypatch.setattr(faults, "FIRST_PAUSE", 0.01)
     text = GRAPH.format(more="").replace("    check marks", "    where length(reply) > 0\n    check marks")
     text = text.replace(
         "marks / 10.0 AS reward FROM marked",

@@ -56,7 +56,7 @@ def test_deletions(mutations: ModuleType) -> None:
 @pytest.mark.parametrize("sort", ["doubled", "swapped", "misspelt"])
 def test_nothing_falls_over(mutations: ModuleType, sort: str) -> None:
     """Over a sample: all of them take a quarter of an hour. The benchmark tries all."""
-    shares(mutations, sort, 200)
+    shares(mutations, sort, 100)
 
 
 def test_what_counts(mutations: ModuleType) -> None:
