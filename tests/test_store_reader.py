@@ -398,7 +398,7 @@ def test_many_ask_while_the_engine_writes(path: Path) -> None:
         threads = [threading.Thread(target=look) for _ in range(8)]
         for thread in threads:
             thread.start()
-        for number in range(40):
+        for number in range(20):
             put(store, "documents", [document(f"{number}-{i}") for i in range(10)])
             store.settle()
         stop.set()
