@@ -16,9 +16,10 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from engine.store import older
 from engine.store.errors import StoreBusy, StoreError, StoreMissing
 from engine.store.log import mend, survey
-from engine.store.schema import CATALOG, check_version, migrate, text, version
+from engine.store.schema import CATALOG, MIGRATIONS, check_version, migrate, quote, text, version
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -34,6 +35,7 @@ _handles: dict[str, int] = {}  # file descriptors that hold the lock for the rea
 def attach(path: Path, mode: Literal["write", "read"], *, sandbox: bool) -> DuckDBPyConnection:
     """An in-memory instance with the file attached as `store`, its schema checked.
 
+    A file of an older version is brought up to date where it may be written, else only shown so.
     With `sandbox`, queries can read tables and nothing else of the machine.
     Raises `StoreMissing`, `StoreBusy` or `StoreError`.
     """
@@ -61,7 +63,11 @@ def attach(path: Path, mode: Literal["write", "read"], *, sandbox: bool) -> Duck
             # `clean` has put another file in its place in this very moment: what was opened is no more.
             connection.execute(f"DETACH {CATALOG}")
             _attach_patiently(connection, path, mode)
-        _check(connection, path, mode)
+        found = _check(connection, path, mode)
+        if found < len(MIGRATIONS) and mode == "read":
+            connection.execute(f"DETACH {CATALOG}")
+            _attach_patiently(connection, path, mode, older.FILE)
+            older.show(connection, found)
         if sandbox:
             connection.execute("SET python_enable_replacements = false")
             connection.execute("SET enable_external_access = false")
@@ -163,11 +169,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _attach_patiently(connection: DuckDBPyConnection, path: Path, mode: str) -> None:
+def _attach_patiently(connection: DuckDBPyConnection, path: Path, mode: str, catalog: str = CATALOG) -> None:
     import duckdb
 
     options = "TYPE duckdb, " + ("STORAGE_VERSION 'latest'" if mode == "write" else "READ_ONLY")
-    statement = f"ATTACH {text(str(path))} AS {CATALOG} ({options})"
+    statement = f"ATTACH {text(str(path))} AS {quote(catalog)} ({options})"
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
@@ -243,7 +249,8 @@ def _explain(error: Exception, path: Path, mode: str) -> StoreError:
     return StoreError(f"the store {path} cannot be opened: {first[2] or first[0]}")
 
 
-def _check(connection: DuckDBPyConnection, path: Path, mode: str) -> None:
+def _check(connection: DuckDBPyConnection, path: Path, mode: str) -> int:
+    """The version that the file had."""
     try:
         found = version(connection)
         check_version(found, can_migrate=mode == "write")
@@ -254,6 +261,7 @@ def _check(connection: DuckDBPyConnection, path: Path, mode: str) -> None:
     if mode == "write" and migrate(connection, found):
         # Into the file itself: whatever becomes of the log, the file then says whose it is.
         connection.execute(f"CHECKPOINT {CATALOG}")
+    return found
 
 
 def _name(path: Path) -> str:

@@ -165,7 +165,7 @@ def _put_in_place(copy: Path, path: Path) -> None:
 def _node_tables(connection: DuckDBPyConnection) -> tuple[str, ...]:
     """Names of nodes' tables, `graph.node`: the only ones with a dot."""
     found = connection.execute(
-        f"SELECT table_name FROM duckdb_tables() WHERE database_name = {text(CATALOG)}"
+        f"SELECT DISTINCT table_name FROM duckdb_columns() WHERE database_name = {text(CATALOG)}"
         " AND schema_name = 'data' AND contains(table_name, '.') ORDER BY table_name"
     ).fetchall()
     return tuple(name for (name,) in found)

@@ -2,6 +2,7 @@
 
 Tables live in `store.data`. Tables of nodes have a dot in their names and are made by `tables`;
 here are only the few that every store has. A migration is never edited once it has been released.
+Who only reads sees an older file through `older`, which takes it that migrations add and change no row.
 """
 
 from __future__ import annotations
@@ -174,7 +175,7 @@ def migrate(connection: DuckDBPyConnection, found: int) -> bool:
 
 
 def check_version(found: int, can_migrate: bool) -> None:
-    """Raises `StoreError` where the file is newer than this program, or older and may not be changed."""
+    """Raises `StoreError` where the file is newer than this program, or empty and may not be changed."""
     known = len(MIGRATIONS)
     if found > known:
         raise StoreError(
@@ -183,8 +184,3 @@ def check_version(found: int, can_migrate: bool) -> None:
         )
     if found == 0 and not can_migrate:
         raise StoreError("whoever made it died before anything was in it", "`atk exec` makes it anew")
-    if found < known and not can_migrate:
-        raise StoreError(
-            f"it was written by an older atk (its version is {found}, this one reads {known})",
-            "`atk exec` brings it up to date",
-        )

@@ -550,7 +550,8 @@ class Store(Reads):
             copy = f"{quote(_PLAN)}.data.{quote(table_name(spec.graph, node))}"
             cursor = self._connection.cursor()
             try:
-                cursor.execute(f"CREATE TABLE {copy} AS FROM {home}")
+                columns = ", ".join(map(quote, tables.columns(spec)))
+                cursor.execute(f"CREATE TABLE {copy} AS SELECT {columns} FROM {home}")
             finally:
                 cursor.close()
             self._homes[node] = home = copy

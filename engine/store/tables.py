@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from engine.store.errors import StoreError
+from engine.store.older import PLACE
 from engine.store.records import RESERVED_SCHEMAS, RESERVED_TABLES, Description, Stored, TableSpec, id_column
 from engine.store.schema import CATALOG, quote, table_name, text
 
@@ -101,7 +102,7 @@ def existing(connection: DuckDBPyConnection, database: str, graph: str) -> dict[
     for table, column, kind in connection.execute(
         "SELECT table_name, column_name, data_type FROM duckdb_columns()"
         f" WHERE database_name = {text(database)} AND schema_name = 'data'"
-        f" AND starts_with(table_name, {text(table_name(graph, ''))})"
+        f" AND starts_with(table_name, {text(table_name(graph, ''))}) AND column_name <> {text(PLACE)}"
         " ORDER BY table_name, column_index"
     ).fetchall():
         found.setdefault(table, {})[column] = kind
