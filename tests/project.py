@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,10 @@ class Project:
         for name, text in PROMPTS.items():
             self.write(f"prompts/{name}.md", text)
         self.graph()
+
+    def take(self, other: Project) -> None:
+        """All files of another project, its store among them: what its runs left need not be run again."""
+        shutil.copytree(other.root, self.root, dirs_exist_ok=True)
 
     def write(self, path: str, text: str) -> Path:
         target = self.root / path

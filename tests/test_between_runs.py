@@ -35,18 +35,37 @@ def test_words(old: str, new: str, shown: str) -> None:
     assert words(old, new) == shown
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Any:
     with endpoint(p_true=1.0) as started:
         yield started
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Endpoint) -> Project:
-    project = Project(tmp_path, monkeypatch, server.base_url)
+def prepared(root: Path, monkeypatch: pytest.MonkeyPatch, server: Endpoint) -> Project:
+    project = Project(root, monkeypatch, server.base_url)
     project.write("prompts/check.md", "system:\nRight?\n{{ schema }}\n\nuser:\n{{ question }} {{ answer }}\n")
     project.graph(MORE)
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Endpoint) -> Project:
     monkeypatch.chdir(tmp_path)
+    return prepared(tmp_path, monkeypatch, server)
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory, server: Endpoint) -> Project:
+    with pytest.MonkeyPatch.context() as patch:
+        made = prepared(tmp_path_factory.mktemp("once"), patch, server)
+        assert made.run().status == "done"
+        return made
+
+
+@pytest.fixture
+def ran(project: Project, once: Project) -> Project:
+    """After a first run."""
+    project.take(once)
     return project
 
 
@@ -59,12 +78,11 @@ def nodes(capsys: Any, earlier: str, later: str) -> dict[str, Any]:
     return {node["node"]: node for node in told(capsys, "diff", earlier, later)["nodes"]}
 
 
-def test_edited_prompt(project: Project, capsys: Any) -> None:
-    project.run()
-    before = set(project.table("drafted", "drafted_id::VARCHAR", "question", "answer"))
-    project.write("prompts/draft.md", PROMPTS["draft"].replace("two", "three"))
-    paid = project.run().calls
-    after = set(project.table("drafted", "drafted_id::VARCHAR", "question", "answer"))
+def test_edited_prompt(ran: Project, capsys: Any) -> None:
+    before = set(ran.table("drafted", "drafted_id::VARCHAR", "question", "answer"))
+    ran.write("prompts/draft.md", PROMPTS["draft"].replace("two", "three"))
+    paid = ran.run().calls
+    after = set(ran.table("drafted", "drafted_id::VARCHAR", "question", "answer"))
     found = nodes(capsys, "1", "2")
     drafted = found["drafted"]
     ids, earlier = {row[0] for row in after}, {row[0] for row in before}
@@ -89,10 +107,9 @@ def test_edited_prompt(project: Project, capsys: Any) -> None:
             assert set(row["before"].values()) <= set(texts[row["id"]])
 
 
-def test_edited_document(project: Project, capsys: Any) -> None:
-    project.run()
-    project.write("inputs/rain.txt", DOCUMENTS["rain.txt"] + " Drizzle has small drops.")
-    project.run()
+def test_edited_document(ran: Project, capsys: Any) -> None:
+    ran.write("inputs/rain.txt", DOCUMENTS["rain.txt"] + " Drizzle has small drops.")
+    ran.run()
     found = nodes(capsys, "-2", "last")
     assert {name: found["documents"][name] for name in ("added", "changed", "removed", "same")} == {
         "added": 0, "changed": 1, "removed": 0, "same": len(DOCUMENTS) - 1,
@@ -107,10 +124,9 @@ def test_edited_document(project: Project, capsys: Any) -> None:
     assert "1 row of 1 that differ between runs 1 and 2" in shown
 
 
-def test_order_of_runs_does_not_matter_and_the_same_run_is_the_same(project: Project, capsys: Any) -> None:
-    project.run()
-    project.write("inputs/snow.txt", "Snow falls when crystals of ice stick together in a cold cloud.")
-    project.run()
+def test_order_of_runs_does_not_matter_and_the_same_run_is_the_same(ran: Project, capsys: Any) -> None:
+    ran.write("inputs/snow.txt", "Snow falls when crystals of ice stick together in a cold cloud.")
+    ran.run()
     assert nodes(capsys, "2", "1") == nodes(capsys, "1", "2")
     assert nodes(capsys, "1", "2")["documents"]["added"] == 1
     assert main(["diff", "2", "last"]) == 0
@@ -136,28 +152,26 @@ def test_cost_is_of_all_runs_after_the_earlier_one_and_the_text_says_so(
     assert first > 0
 
 
-def test_runs_of_another_graph_in_between_are_not_among_them(project: Project, capsys: Any) -> None:
-    project.run()
-    project.graph(text=GRAPH.format(more="", retries=2), name="other")
-    project.run("other")
-    project.write("inputs/snow.txt", "Snow falls when crystals of ice stick together in a cold cloud.")
-    calls = project.run().calls
-    project.run()
+def test_runs_of_another_graph_in_between_are_not_among_them(ran: Project, capsys: Any) -> None:
+    ran.graph(text=GRAPH.format(more="", retries=2), name="other")
+    ran.run("other")
+    ran.write("inputs/snow.txt", "Snow falls when crystals of ice stick together in a cold cloud.")
+    calls = ran.run().calls
+    ran.run()
     assert main(["diff", "1", "4", "--graph", "graph"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"  {calls} calls, $0 in runs 3 to 4"
-    project.run("other")
-    project.run()
+    ran.run("other")
+    ran.run()
     assert main(["diff", "1", "6", "--graph", "graph"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"  {calls} calls, $0 in 3 runs from 3 to 6"
 
 
-def test_a_node_that_is_gone_is_told_with_what_it_cost(project: Project, capsys: Any) -> None:
-    project.run()
-    project.graph(MORE.replace("prompt checked", "prompt proven").replace("checked", "proven"))
-    project.write("prompts/check.md", "system:\nWrong?\n{{ schema }}\n\nuser:\n{{ question }}\n")
-    calls = project.run().calls
-    project.graph(MORE.replace("keep ok }", "when = false }").replace("kept", "handed"))
-    project.run()
+def test_a_node_that_is_gone_is_told_with_what_it_cost(ran: Project, capsys: Any) -> None:
+    ran.graph(MORE.replace("prompt checked", "prompt proven").replace("checked", "proven"))
+    ran.write("prompts/check.md", "system:\nWrong?\n{{ schema }}\n\nuser:\n{{ question }}\n")
+    calls = ran.run().calls
+    ran.graph(MORE.replace("keep ok }", "when = false }").replace("kept", "handed"))
+    ran.run()
     found = nodes(capsys, "1", "3")
     assert found["checked"]["why"] == "left out by `when`"
     assert found["proven"]["why"] == "gone from the graph"
@@ -186,8 +200,7 @@ WRONG = [
 ]
 
 
-def test_messages(project: Project, capsys: Any) -> None:
-    project.run()
+def test_messages(ran: Project, capsys: Any) -> None:
     for arguments, message, help in WRONG:
         assert main(arguments) == 2, arguments
         said = capsys.readouterr().err

@@ -19,24 +19,34 @@ BAD = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[Endpoint]:
     with endpoint(p_true=1.0) as started:
         yield started
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Endpoint) -> Project:
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, server: Endpoint) -> Project:
     """A run in which a row of `worthy` and a row of `drafted` failed for good."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = Project(tmp_path_factory.mktemp("failed"), patch, server.base_url)
+        text = (made.root / "graph.atk").read_text()
+        priced = "temperature = 0.5, price = { input: 1, output: 1 }"
+        made.graph(text=text.replace("temperature = 0.5", priced))
+        server.config(rules=BAD)
+        assert made.run().status == "failed"
+        server.reset()
+        assert made.run().status == "failed"
+        assert server.stats()["calls"] == 0  # they failed for good: no run asks again
+        return made
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Endpoint, ran: Project) -> Project:
     monkeypatch.chdir(tmp_path)
     made = Project(tmp_path, monkeypatch, server.base_url)
-    text = (tmp_path / "graph.atk").read_text()
-    made.graph(text=text.replace("temperature = 0.5", "temperature = 0.5, price = { input: 1, output: 1 }"))
-    server.config(rules=BAD)
-    assert made.run().status == "failed"
-    server.reset()
-    assert made.run().status == "failed"
-    assert server.stats()["calls"] == 0  # they failed for good: no run asks again
+    made.take(ran)
+    server.reset(rules=BAD)
     return made
 
 

@@ -20,17 +20,36 @@ sql counted from talks { query = "SELECT count(*) AS n FROM talks" }
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Any:
     with endpoint(p_true=1.0) as started:
         yield started
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Endpoint) -> Project:
-    project = Project(tmp_path, monkeypatch, server.base_url)
+def prepared(root: Path, monkeypatch: pytest.MonkeyPatch, server: Endpoint) -> Project:
+    project = Project(root, monkeypatch, server.base_url)
     project.write("prompts/check.md", "system:\nRight?\n{{ schema }}\n\nuser:\n{{ question }} {{ answer }}\n")
     project.graph(MORE)
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Endpoint) -> Project:
+    return prepared(tmp_path, monkeypatch, server)
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory, server: Endpoint) -> Project:
+    with pytest.MonkeyPatch.context() as patch:
+        made = prepared(tmp_path_factory.mktemp("once"), patch, server)
+        assert made.run().status == "done"
+        return made
+
+
+@pytest.fixture
+def ran(project: Project, once: Project) -> Project:
+    """After a first run."""
+    project.take(once)
     return project
 
 
@@ -55,29 +74,26 @@ def edit_document(project: Project) -> None:
 
 
 @pytest.mark.parametrize("edit", [edit_first_prompt, edit_prompt, edit_last_prompt, edit_document])
-def test_rows_to_come_take_the_place_of_those_that_stand(project: Project, edit: Any) -> None:
+def test_rows_to_come_take_the_place_of_those_that_stand(ran: Project, edit: Any) -> None:
     """Every prompt keeps all its rows here, so after an edit there are about as many as before."""
-    project.run()
-    before = {name: line.rows for name, line in lines(project).items()}
-    edit(project)
-    assert {name: line.rows for name, line in lines(project).items()} == before
+    before = {name: line.rows for name, line in lines(ran).items()}
+    edit(ran)
+    assert {name: line.rows for name, line in lines(ran).items()} == before
 
 
-def test_calls_are_those_of_the_rows_that_come(project: Project) -> None:
-    project.run()
-    edit_prompt(project)
-    planned = lines(project)
-    questions = len(project.table("drafted", "question"))
+def test_calls_are_those_of_the_rows_that_come(ran: Project) -> None:
+    edit_prompt(ran)
+    planned = lines(ran)
+    questions = len(ran.table("drafted", "question"))
     assert planned["drafted"].to_call == len(DOCUMENTS)
     assert planned["checked"].to_call == questions
-    assert project.run().calls == pytest.approx(len(DOCUMENTS) + questions, abs=3)
+    assert ran.run().calls == pytest.approx(len(DOCUMENTS) + questions, abs=3)
 
 
-def test_added_document_adds(project: Project) -> None:
-    project.run()
-    each = len(project.table("drafted", "question")) / len(DOCUMENTS)
-    project.write("inputs/snow.txt", "Snow falls when crystals of ice stick together in a cold cloud.")
-    planned = lines(project)
+def test_added_document_adds(ran: Project) -> None:
+    each = len(ran.table("drafted", "question")) / len(DOCUMENTS)
+    ran.write("inputs/snow.txt", "Snow falls when crystals of ice stick together in a cold cloud.")
+    planned = lines(ran)
     assert planned["worthy"].rows == len(DOCUMENTS) + 1
     assert planned["drafted"].rows == round((len(DOCUMENTS) + 1) * each)
     assert planned["turns"].rows == len(DOCUMENTS) + 1

@@ -65,7 +65,7 @@ RULES = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Any:
     with endpoint(rules=RULES) as started:
         yield started
@@ -74,6 +74,21 @@ def server() -> Any:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Endpoint) -> Project:
     return prepared(tmp_path, monkeypatch, server)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, server: Endpoint) -> Project:
+    with pytest.MonkeyPatch.context() as patch:
+        made = prepared(tmp_path_factory.mktemp("ran"), patch, server)
+        calls(server, made)
+        return made
+
+
+@pytest.fixture
+def again(project: Project, ran: Project) -> Project:
+    """After a first run."""
+    project.take(ran)
+    return project
 
 
 def prepared(root: Path, monkeypatch: pytest.MonkeyPatch, server: Endpoint) -> Project:
@@ -110,9 +125,8 @@ def test_rounds_end_when_until_holds(server: Endpoint, project: Project) -> None
     } == set()
 
 
-def test_rows_come_of_the_last_round_and_lead_back(server: Endpoint, project: Project) -> None:
-    calls(server, project)
-    joined = project.rows(
+def test_rows_come_of_the_last_round_and_lead_back(again: Project) -> None:
+    joined = again.rows(
         'SELECT count(*) FROM good g JOIN "good.round_3" r USING (good_round_3_id) '
         "JOIN first f ON g.first_id = f.first_id JOIN documents d ON g.documents_id = d.documents_id "
         "WHERE g.question = r.question AND g.text = d.text"
@@ -120,12 +134,11 @@ def test_rows_come_of_the_last_round_and_lead_back(server: Endpoint, project: Pr
     assert joined == [(COUNT,)]
 
 
-def test_second_run_is_free(server: Endpoint, project: Project) -> None:
-    calls(server, project)
-    before = project.table("good", "good_id::VARCHAR", "question")
-    assert calls(server, project) == 0
-    assert project.table("good", "good_id::VARCHAR", "question") == before
-    plan = project.plan()
+def test_second_run_is_free(server: Endpoint, again: Project) -> None:
+    before = again.table("good", "good_id::VARCHAR", "question")
+    assert calls(server, again) == 0
+    assert again.table("good", "good_id::VARCHAR", "question") == before
+    plan = again.plan()
     assert plan.calls == 0
     assert {node.mark for node in plan.nodes} == {"="}
     passed = {node.name for node in plan.nodes if node.why}
@@ -144,37 +157,35 @@ def test_more_rounds_pay_for_the_new_ones(server: Endpoint, project: Project) ->
     assert calls(server, project, rounds="5") == 0
 
 
-def test_what_until_says_costs_nothing(server: Endpoint, project: Project) -> None:
-    calls(server, project)
-    assert calls(server, project, enough="0") == 0
-    assert versions(project) == ["version 1"] * COUNT
-    assert project.table('"good.round_2"', "question") == []
-    assert calls(server, project) == 0
-    assert versions(project) == ["version 2"] * COUNT
+def test_what_until_says_costs_nothing(server: Endpoint, again: Project) -> None:
+    assert calls(server, again, enough="0") == 0
+    assert versions(again) == ["version 1"] * COUNT
+    assert again.table('"good.round_2"', "question") == []
+    assert calls(server, again) == 0
+    assert versions(again) == ["version 2"] * COUNT
 
 
-def test_an_edited_prompt_pays_its_rows(server: Endpoint, project: Project) -> None:
-    calls(server, project)
-    project.write("prompts/rewrite.md", PROMPTS["rewrite"] + "Please.\n")
-    assert calls(server, project) == 2 * COUNT  # the rewritten ones come out as before
-    project.write("prompts/judge.md", PROMPTS["judge"] + "Please.\n")
-    assert calls(server, project) == 3 * COUNT
+def test_an_edited_prompt_pays_its_rows(server: Endpoint, again: Project) -> None:
+    again.write("prompts/rewrite.md", PROMPTS["rewrite"] + "Please.\n")
+    assert calls(server, again) == 2 * COUNT  # the rewritten ones come out as before
+    again.write("prompts/judge.md", PROMPTS["judge"] + "Please.\n")
+    assert calls(server, again) == 3 * COUNT
 
 
-def test_a_new_document_pays_for_itself(server: Endpoint, project: Project) -> None:
-    calls(server, project)
-    project.write("inputs/snow.txt", "Snow falls when crystals of ice stick together.")
-    assert calls(server, project) == 1 + 2 * 2 + 1
+def test_a_new_document_pays_for_itself(server: Endpoint, again: Project) -> None:
+    again.write("inputs/snow.txt", "Snow falls when crystals of ice stick together.")
+    assert calls(server, again) == 1 + 2 * 2 + 1
 
 
 def test_plan_counts_later_rounds_as_at_most(server: Endpoint, project: Project) -> None:
-    calls(server, project, rounds="1")
+    assert calls(server, project, rounds="1") == 3 * COUNT
+    paid = server.stats()["calls"]
     lines = {node.name: node for node in project.plan().nodes}
     assert (lines["good.round_2.judged"].to_call, lines["good.round_2.judged"].estimated) == (COUNT, False)
     assert "at most" in lines["good.round_3.judged"].why
     assert lines["good.round_3.judged"].estimated
     assert lines["good"].rows == COUNT
-    assert server.stats()["calls"] == 3 * COUNT
+    assert server.stats()["calls"] == paid
 
 
 def test_until_that_never_holds_is_told(server: Endpoint, project: Project) -> None:
