@@ -218,6 +218,23 @@ def test_who_rests_is_sent_away_when_the_run_stops() -> None:
     run(work)
 
 
+def test_a_place_that_was_just_given_is_not_used_once_halted() -> None:
+    """The reply that frees it may be the one that stops the run: only afterwards is its cost known."""
+
+    async def work() -> None:
+        limits = Limits(1)
+        first = await limits.acquire()
+        second = asyncio.create_task(limits.acquire())
+        await settle()
+        limits.release(first, "ok")
+        limits.halt()
+        with pytest.raises(Halted):
+            await second
+        assert limits.in_flight == 0
+
+    run(work)
+
+
 def test_successes_give_places_back_until_parallel() -> None:
     async def work() -> None:
         limits = Limits(8)

@@ -158,13 +158,17 @@ class Limits:
         heapq.heappush(self._queue, (-priority, turn, tokens, future, probe))
         self._dispatch()
         try:
-            return await future
+            given = await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
                 self.release(future.result(), "failed")
             elif probe:
                 self._probing = False
             raise
+        if self._halted:  # it was given by a call whose reply then stopped the run
+            self.release(given, "failed")
+            raise Halted
+        return given
 
     def release(self, place: Place, outcome: Outcome, tokens: int | None = None) -> None:
         """Give a place back and say how it went; `tokens` is what the call really took."""
