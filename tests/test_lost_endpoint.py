@@ -120,6 +120,28 @@ def test_nothing_is_sent_any_more_once_the_cap_is_reached(
     assert project.rows("SELECT count(*) FROM calls") == [(calls,)]
 
 
+@pytest.mark.parametrize("cap", [0.05, 1.0, 2.5])
+def test_what_is_under_way_counts_towards_the_cap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap: float
+) -> None:
+    """Sixteen at once do not go beyond it, but for a first whose cost nobody knows; nor is much left."""
+    with endpoint(p_true=1.0, latency_ms=50) as server:
+        project = large(tmp_path, monkeypatch, server)
+        text = (project.root / "graph.atk").read_text()
+        project.graph(
+            text=text.replace("parallel = 16", "price = { input: 1_000, output: 1_000 }, parallel = 16")
+        )
+        summary = asyncio.run(execute(project.load(), replace(project.options, max_cost=cap)))
+        assert (summary.exit_code, summary.calls) == (1, server.stats()["calls"])
+        each = summary.cost / summary.calls
+        assert 0.05 < each < 0.5
+        assert cap - 2 * each < summary.cost <= max(cap, each) * 1.1
+        (note,) = summary.notes
+        assert note.text.startswith("--max-cost reached: ")
+        assert asyncio.run(execute(project.load(), project.options)).status == "done"
+        assert server.stats()["calls"] == project.rows("SELECT count(*) FROM calls")[0][0]
+
+
 def test_a_storm_of_errors_stops_the_node_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with endpoint(p_true=1.0) as server:
         project = large(tmp_path, monkeypatch, server)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from engine.store.store import Store
 
 
+DOUBT = 2.0
+"""How much dearer than estimated a call may come, before one of its node has shown what they cost."""
+
+
 class Stopping(Exception):
     """The run winds down: nothing new is asked."""
 
@@ -103,10 +107,15 @@ class Calls:
         self.paying = 0  # requests under way
         self.all_landed = asyncio.Event()
         self.stopping: str | None = None
-        self.on_cap: Callable[[float], None] | None = None
+        self.on_cap: Callable[[float, float], None] | None = None
         self.on_call: Callable[[CallRecord], None] | None = None
         self.reported, self.by_price = 0.0, 0.0  # USD, of calls of which both are known
         self.spent = 0.0  # USD; of each call what its price or its endpoint says, whichever is more
+        self.held = 0.0  # USD that the requests under way are expected to cost, where there is a cap
+        self.seen: dict[
+            str, tuple[float, int]
+        ] = {}  # node -> what its calls have cost, and how many they are
+        self.moved = asyncio.Event()  # a request has landed, or the run stops
 
     def model(self, name: str) -> Model:
         """The model of that name in the graph, opened at first use."""
@@ -154,17 +163,15 @@ class Calls:
     async def pay(self, asked: Asked, depth: int) -> Reply:
         progress, model, request = asked.progress, asked.model, asked.request
         if self.dry:
-            tokens_in, tokens_out = model.estimate(request)
-            price = model.spec.price
+            tokens_in, tokens_out, cost = _estimated(asked)
             progress.calls += 1
             progress.tokens_in += tokens_in
             progress.tokens_out += tokens_out
-            progress.cost += (
-                tokens_in * price.get("input", 0.0) + tokens_out * price.get("output", 0.0)
-            ) / 1e6
+            progress.cost += cost
             raise Unpaid
         if self.stopping is not None:
             raise Stopping(self.stopping)
+        held = await self.hold(asked) if self.max_cost is not None else 0.0
         entry = partial(self.enter, asked)
         progress.in_flight += 1
         self.paying += 1
@@ -177,12 +184,39 @@ class Calls:
             self.paying -= 1
             if not self.paying:
                 self.all_landed.set()
+            self.held -= held
+            self.moved.set()
         if reply.down and not reply.attempts:
             raise Down(reply.error)
         entry(reply)
         if reply.down:
             raise Down(reply.error)
         return reply
+
+    async def hold(self, asked: Asked) -> float:
+        """Keep back what a request may cost, when all that is under way leaves room for it beneath the cap.
+
+        Otherwise wait: what is under way may come cheaper. With nothing under way the cap is reached. But
+        a first request whose cost is a mere guess is sent, so that no guess keeps a run from beginning.
+        """
+        assert self.max_cost is not None
+        while True:
+            if self.stopping is not None:
+                raise Stopping(self.stopping)
+            cost, guessed = self.expected(asked)
+            if self.spent + self.held + cost <= self.max_cost or (guessed and not self.paying):
+                self.held += cost
+                return cost
+            if not self.paying and self.on_cap is not None:
+                self.on_cap(self.spent, cost)
+                continue
+            self.moved.clear()
+            await self.moved.wait()
+
+    def expected(self, asked: Asked) -> tuple[float, bool]:
+        """What a request may cost, and whether that is guessed: no call of its node has shown it."""
+        cost, calls = self.seen.get(asked.progress.name, (0.0, 0))
+        return (cost / calls, False) if calls else (_estimated(asked)[2] * DOUBT, True)
 
     def enter(self, asked: Asked, reply: Reply, spare: bool = False) -> None:
         """Count a reply and write it down. A spare one is no answer to remember, only paid for."""
@@ -192,6 +226,8 @@ class Calls:
         progress.tokens_out += reply.tokens_out
         progress.cost += reply.cost
         self.spent += reply.dearest
+        cost, calls = self.seen.get(progress.name, (0.0, 0))
+        self.seen[progress.name] = (cost + reply.dearest, calls + 1)
         if reply.cost_reported is not None and asked.model.spec.price:
             self.reported += reply.cost_reported
             self.by_price += reply.cost
@@ -200,7 +236,7 @@ class Calls:
         if self.on_call is not None:
             self.on_call(record)
         if self.max_cost is not None and self.spent >= self.max_cost and self.on_cap is not None:
-            self.on_cap(self.spent)
+            self.on_cap(self.spent, 0.0)
 
     def record(self, asked: Asked, key: bytes, reply: Reply) -> CallRecord:
         """The line of the ledger, under a key that may be another than the request's."""
@@ -268,6 +304,7 @@ class Calls:
     def stop(self, reason: str) -> None:
         """Nothing new is sent from here on: not what waits for a place at its endpoint either."""
         self.stopping = reason
+        self.moved.set()
         self.sender.halt()
         for model in self.models.values():
             model.halt()
@@ -283,6 +320,14 @@ class Calls:
         await self.sender.close()
         for model in self.models.values():
             await model.close()
+
+
+def _estimated(asked: Asked) -> tuple[int, int, float]:
+    """Tokens in and out of a request, and its price in USD, as far as can be told before."""
+    tokens_in, tokens_out = asked.model.estimate(asked.request)
+    price = asked.model.spec.price
+    cost = tokens_in * price.get("input", 0.0) + tokens_out * price.get("output", 0.0)
+    return tokens_in, tokens_out, cost / 1e6
 
 
 def _reply(memo: Memo) -> Reply:

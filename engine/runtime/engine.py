@@ -426,11 +426,12 @@ class Engine:
                 if isinstance(station, RowStation):
                     station.inbox.filled.set()
 
-    def capped(self, spent: float) -> None:
-        """What was to be spent at most is spent."""
+    def capped(self, spent: float, following: float) -> None:
+        """What was to be spent at most is spent, or would be exceeded by the following call."""
         by_price = sum(one.cost for one in self.progress.values())
         more = f" as the endpoint counts, {by_price:.4f} by `price`" if spent > by_price * OFF else ""
-        self.stop(f"--max-cost reached: {spent:.4f} USD spent{more}")
+        further = f", and the next call may cost {following:.4f} USD" if following else ""
+        self.stop(f"--max-cost reached: {spent:.4f} USD spent{more}{further}")
 
     def tell_of_prices(self) -> None:
         """An endpoint that reports other costs than the graph's `price` makes of its tokens."""
