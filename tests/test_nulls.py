@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.store import open_reader
 from tests.project import Project
 
 HEAD = """
@@ -21,7 +22,11 @@ PEOPLE: list[dict[str, Any]] = [{"name": "Ada", "age": 36}, {"name": "Bo"}, {"na
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    project = Project(tmp_path, monkeypatch)
+    return prepared(tmp_path, monkeypatch)
+
+
+def prepared(root: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    project = Project(root, monkeypatch)
     project.write("people.jsonl", "".join(json.dumps(one) + "\n" for one in PEOPLE))
     project.write("prompts/guess.md", "system:\n{{ schema }}\n\nuser:\nWho is {{ name }}? {{ more }}\n")
     return project
@@ -50,20 +55,41 @@ PASSING = [
 ]
 
 
-@pytest.mark.parametrize(("expression", "passing"), PASSING)
-def test_what_is_not_known_does_not_pass(project: Project, expression: str, passing: list[str]) -> None:
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, list[str]]]:
+    """A run of a graph with all of them, and the names in its tables."""
     ask = 'template = "guess", let more = ""'
-    summary = run(
-        project,
-        f"prompt sent from people -> Guess {{ {ask}, where {expression} }}\n"
-        f'prompt kept from people -> Guess {{ {ask}, keep {expression} else "no" }}\n'
-        f'prompt held from people -> Guess {{ {ask}, retries = 0, check {expression} else "no" }}\n',
+    nodes = "".join(
+        f"prompt sent_{at} from people -> Guess {{ {ask}, where {expression} }}\n"
+        f'prompt kept_{at} from people -> Guess {{ {ask}, keep {expression} else "no" }}\n'
+        f'prompt held_{at} from people -> Guess {{ {ask}, retries = 0, check {expression} else "no" }}\n'
+        for at, (expression, _) in enumerate(PASSING)
     )
-    assert names(project, "sent") == names(project, "kept") == names(project, "held") == passing
+    with pytest.MonkeyPatch.context() as patch:
+        project = prepared(tmp_path_factory.mktemp("asked"), patch)
+        summary = run(project, nodes)
+        with open_reader(project.options.store) as reader, reader.held():
+            tables = {
+                f"{fate}{node}_{at}": sorted(
+                    str(name) for (name,) in reader.sql(f"SELECT name FROM {fate}{node}_{at}").rows
+                )
+                for node in ("sent", "kept", "held")
+                for fate in ("", "rejected.", "failed.")
+                for at in range(len(PASSING))
+            }
+    return summary, tables
+
+
+@pytest.mark.parametrize("at", range(len(PASSING)), ids=[expression for expression, _ in PASSING])
+def test_what_is_not_known_does_not_pass(asked: tuple[Any, dict[str, list[str]]], at: int) -> None:
+    summary, tables = asked
+    passing = PASSING[at][1]
+    assert tables[f"sent_{at}"] == tables[f"kept_{at}"] == tables[f"held_{at}"] == passing
     others = sorted(str(one["name"]) for one in PEOPLE if one["name"] not in passing)
-    assert names(project, "rejected.kept") == names(project, "failed.held") == others
-    assert names(project, "rejected.sent") == names(project, "failed.sent") == []
-    assert summary.progress["sent"].calls + summary.progress["sent"].cached == len(passing)
+    assert tables[f"rejected.kept_{at}"] == tables[f"failed.held_{at}"] == others
+    assert tables[f"rejected.sent_{at}"] == tables[f"failed.sent_{at}"] == []
+    sent = summary.progress[f"sent_{at}"]
+    assert sent.calls + sent.cached == len(passing)
 
 
 EXPECTATIONS = [

@@ -161,6 +161,7 @@ def test_a_conversation_that_is_too_long_is_cut_and_counted(tokenizer: Tokenizer
     assert (cut.cut, len(cut.tokens)) == (3, len(whole.tokens) - 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["chatml", "plain"])
 def test_templates_render_as_transformers_does(name: str, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
