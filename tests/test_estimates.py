@@ -127,3 +127,30 @@ def test_rows_that_a_query_has_cut_are_as_many_after_an_edit(project: Project) -
     edit_prompt(project)
     planned = lines(project)
     assert (planned["best"].rows, planned["checked"].to_call) == (2, 2)
+
+
+TWICE = """
+prompt worthy_too from passages -> Verdict { template = "worthy", model = asked, keep ok }
+prompt drafted_too from worthy_too -> QA[] { template = "draft", model = asked, retries = 2 }
+prompt worthy_otherwise from passages -> Verdict { template = "worthy", model = asked, sample = 0.5 }
+"""
+
+
+def test_what_two_nodes_ask_alike_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Endpoint
+) -> None:
+    """As it is paid for once. It is known of rows that are there, not of those that will come."""
+    project = Project(tmp_path, monkeypatch, server.base_url)
+    project.write("inputs/again.txt", DOCUMENTS["rain.txt"])  # the same prompt again, in one node
+    project.graph(TWICE)
+    planned = lines(project)
+    alike = [planned[name] for name in ("worthy", "worthy_too", "worthy_otherwise")]
+    expected = sum(line.to_call or 0 for line in alike)
+    passages = planned["passages"].rows
+    assert expected == passages - 1
+    assert sum(line.cached or 0 for line in alike[:2]) >= passages
+    server.reset()
+    summary = project.run()
+    assert summary.status == "done"
+    made = sum(summary.progress[name].calls for name in ("worthy", "worthy_too", "worthy_otherwise"))
+    assert made == expected

@@ -102,6 +102,7 @@ class Calls:
         self.sender = sender or Here()
         self.models: dict[str, Model] = {}
         self.flying: dict[bytes, Flight] = {}
+        self.to_pay: set[bytes] = set()  # dry run: who asks the same later has it from the memo
         self.lookups: dict[bytes, asyncio.Future[Reply | None]] = {}
         self.looking = False
         self.paying = 0  # requests under way
@@ -138,9 +139,16 @@ class Calls:
         key = model.key(request)
         flight = self.flying.get(key)
         if flight is not None:
-            reply = await flight.share()
+            try:
+                reply = await flight.share()
+            except Unpaid:
+                progress.cached += 1
+                raise
             progress.cached += 1
             return reply, key
+        if key in self.to_pay:
+            progress.cached += 1
+            raise Unpaid
         flight = self.flying[key] = Flight()
         try:
             known = None
@@ -164,6 +172,7 @@ class Calls:
         progress, model, request = asked.progress, asked.model, asked.request
         if self.dry:
             tokens_in, tokens_out, cost = _estimated(asked)
+            self.to_pay.add(asked.key)
             progress.calls += 1
             progress.tokens_in += tokens_in
             progress.tokens_out += tokens_out
