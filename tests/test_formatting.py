@@ -24,6 +24,7 @@ from engine.language.program import Clause, Program
 from engine.language.syntax import parse
 from engine.language.testing import Expectation
 from engine.language.tree import Text
+from tests.amount import amount
 from tests.language.support import HERE as LANGUAGE
 from tests.language.support import checked
 
@@ -31,7 +32,7 @@ HERE = Path(__file__).parent / "formatting"
 SHIPPED = sorted(paths.graphs().rglob("*.atk"))
 LAID_OUT = [HERE / "identity.atk", *sorted(HERE.glob("*.after.atk")), *SHIPPED]
 WORKED = LANGUAGE / "graphs" / "worked.atk"
-RANDOM = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+RANDOM = settings(max_examples=amount(20, 8), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 BETWEEN = (
@@ -190,7 +191,7 @@ def plain(node: Any) -> Any:
     return str(node)
 
 
-@settings(RANDOM, max_examples=8)
+@settings(RANDOM, max_examples=amount(8, 4))
 @given(text=shaken(WORKED.read_text()))
 def test_the_program_is_the_same(text: str) -> None:
     def program(text: str) -> Program:

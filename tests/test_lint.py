@@ -27,6 +27,7 @@ from engine.language.lint.page import anchor, page
 from engine.language.program import Program
 from engine.language.syntax import parse
 from engine.language.tree import Text
+from tests.amount import amount
 
 HOUSE = Path(__file__).parents[1]
 HERE = HOUSE / "tests" / "lint"
@@ -165,7 +166,7 @@ def test_a_library_is_there_for_others() -> None:
     assert found(HERE / "lib" / "shared.atk") == []
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=amount(25, 8), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_fixes_lose_nothing_else(data: st.DataObject) -> None:
     """Comments of all sorts strewn over a graph with much to take out."""

@@ -34,6 +34,7 @@ from engine.models.offline_rules import answer_verdict
 from engine.models.offline_text import read_passage, split_sentences
 from engine.models.replies import parse
 from tests import generated
+from tests.amount import amount
 
 HERE = Path(__file__).parent / "offline"
 PASSAGES = yaml.safe_load((HERE / "passages.yaml").read_text("utf-8"))
@@ -142,7 +143,7 @@ def test_many_calls_leave_room_for_others() -> None:
     assert asyncio.run(race()) > 3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=amount(40, 12), deadline=None)
 @given(generated.typed_values(), st.sampled_from(["json", "tags"]), st.integers(0, 3))
 def test_a_reply_always_has_the_wanted_type(typed: tuple[Type, Any], form: str, sample: int) -> None:
     kind = typed[0]
@@ -151,7 +152,7 @@ def test_a_reply_always_has_the_wanted_type(typed: tuple[Type, Any], form: str, 
         assert value is None or validator(kind)(value) == value
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=amount(40, 12), deadline=None)
 @given(st.text(max_size=400), st.text(max_size=50))
 def test_no_text_breaks_it(text: str, question: str) -> None:
     values = {"text": text, "question": question, "answer": text}

@@ -18,6 +18,7 @@ from engine.data.files import NotText, decode
 from engine.data.readers import pretty
 from engine.kinds.base import KindError, Known
 from engine.language.types import BOOL, FLOAT, INT, STR, Field, Literal, Many, Optional, Record, Type
+from tests.amount import amount
 from tests.workbench import DOCUMENT, QA, Bench, Problem, bench, rows_of
 
 
@@ -367,7 +368,7 @@ def test_reading_a_long_file_takes_little_memory(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.fixed_dictionaries({"question": st.text(), "answer": st.text()}), max_size=20))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=amount(40, 15), deadline=None)
 def test_any_text_comes_through_jsonl(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]]
 ) -> None:

@@ -26,6 +26,7 @@ from engine.language.types import (
     wrapping,
 )
 from engine.models.replies import Unparsed, parse, split_thoughts
+from tests.amount import amount
 from tests.generated import typed_values
 
 CASES = yaml.safe_load((Path(__file__).parent / "replies" / "cases.yaml").read_text("utf-8"))
@@ -109,7 +110,7 @@ DRESSES = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=amount(60, 15), deadline=None)
 @given(typed_values(), st.sampled_from(DRESSES), st.sampled_from([None, 2]), st.booleans())
 def test_whatever_is_dressed_up_comes_back_the_same(
     typed: tuple[Type, Any], dress: str, indent: int | None, ascii_only: bool
@@ -120,7 +121,7 @@ def test_whatever_is_dressed_up_comes_back_the_same(
     assert parse(dress.format(text), kind) == value
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=amount(60, 15), deadline=None)
 @given(typed_values(records=True), st.data())
 def test_a_reply_that_is_cut_is_never_made_whole(typed: tuple[Type, Any], data: st.DataObject) -> None:
     kind, value = typed

@@ -35,6 +35,7 @@ from engine.language.types import (
     wrapping,
 )
 from tests import generated
+from tests.amount import amount
 
 STYLE = Literal(("Plain", "socratic"))
 QA = Record((Field("question", STR, "Understandable alone."), Field("answer", STR)), "QA", "A pair.")
@@ -265,7 +266,7 @@ def test_a_field_may_bear_any_name() -> None:
         validator(kind)({"a-b": "x", "class": "x"})
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=amount(50, 15), deadline=None)
 @given(generated.typed_values())
 def test_a_value_of_a_type_fits_it_as_it_is(typed: tuple[Type, Any]) -> None:
     kind, value = typed
@@ -274,7 +275,7 @@ def test_a_value_of_a_type_fits_it_as_it_is(typed: tuple[Type, Any]) -> None:
     assert json.dumps(json_schema(kind))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=amount(25, 8), deadline=None)
 @given(generated.typed_values())
 def test_duckdb_takes_every_value_of_a_type(typed: tuple[Type, Any]) -> None:
     kind, value = typed

@@ -15,10 +15,11 @@ from engine.language import tree as ast
 from engine.language.diagnostics import Diagnostic, Span, render
 from engine.language.grammar import parser
 from engine.language.syntax import parse
+from tests.amount import amount
 from tests.language.support import HERE, checked, codes, program, told
 
 WORKED = (HERE / "graphs" / "worked.atk").read_text()
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=amount(60, 20), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def value(written: str) -> ast.Expression:
@@ -149,7 +150,7 @@ def tokens() -> list[tuple[int, int]]:
 TOKENS = tokens()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=amount(25, 8), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_mutation_is_checked_without_falling_over(data: st.DataObject) -> None:
     text = WORKED
