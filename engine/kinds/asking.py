@@ -6,7 +6,7 @@ No store and no endpoint here: `context.ask` gives replies (from the memo or for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -15,7 +15,7 @@ from engine.kinds.choices import asked_for
 from engine.kinds.votes import Count, Vote
 from engine.language.program import Clause, Node
 from engine.language.templates import Template, TemplateProblem
-from engine.language.types import Many, Optional, Record, Type, schema_text
+from engine.language.types import STR, Many, Optional, Record, Type, schema_text
 from engine.models.base import Reply, Request
 from engine.models.replies import Unparsed, parse
 
@@ -56,6 +56,7 @@ class Part:
     reply: Any  # "json", "text" or "tags"
     sampling: dict[str, Any]
     checks: tuple[Clause, ...]
+    language: str | None = None  # the column whose language the reply must be in
     schema: str = ""  # as the template shows it, where it does
     reads: tuple[str, ...] = ()
 
@@ -90,6 +91,7 @@ class Parts:
             settings.reply,
             sampling(asked, settings),
             node.of("check"),
+            settings.same_language_as,
         )
         repair, rounds = None, 0
         section = node.sections.get("repair")
@@ -106,6 +108,7 @@ class Parts:
                 own.reply,
                 sampling(section.template, own),
                 (),
+                own.same_language_as,
             )
         many = isinstance(unwrapped(node.result), Many)
         return cls(question, repair, rounds, node.of("keep"), many, node.name.rpartition(".")[2])
@@ -329,11 +332,18 @@ class Asking:
 
     async def check(self, part: Part, value: Any, values: Mapping[str, Any], last_try: bool) -> Answer:
         """Hold the checks against a value; of a list, on the last try, what passes is kept."""
-        if not part.checks or value is None:
+        if value is None or not (part.checks or part.language):
             return Answer(value)
         items = value if isinstance(value, list) else [value]
-        held = await self.context.hold(part.checks, [{**values, **item} for item in items])
+        rows = [{**values, **item} for item in items]
+        held = await self.context.hold(part.checks, rows) if part.checks else [[] for _ in rows]
         reasons = [next((text for text in each if text), None) for each in held]
+        if part.language is not None:
+            other = str(values.get(part.language) or "")
+            reasons = [
+                reason or in_another(item, part.wanted, other, part.language)
+                for item, reason in zip(items, reasons, strict=True)
+            ]
         if not any(reasons):
             return Answer(value)
         if isinstance(value, list) and last_try:
@@ -350,6 +360,28 @@ class Asking:
     def fail(self, answer: Answer, prefix: str = "") -> None:
         self.outcome.made.append(Made({}, "failed", prefix + (answer.failure or "no answer")))
         self.outcome.retry = answer.retry
+
+
+def in_another(item: Mapping[str, Any], wanted: Type, other: str, column: str) -> str | None:
+    """What to say of a reply that is not in the language of another text; None where it may be."""
+    from engine.data.languages import apart
+
+    found = apart("\n".join(texts(item, wanted)), other)
+    return found and f"the reply is in `{found[0]}` and must be in the language of `{column}`, `{found[1]}`"
+
+
+def texts(value: Any, kind: Type | None) -> Iterator[str]:
+    """The texts of a reply, as far as a model chose the words: no labels."""
+    while isinstance(kind, Optional | Many) and not isinstance(value, list):
+        kind = kind.of
+    if isinstance(value, list) and isinstance(kind := unwrapped(kind), Many):
+        for one in value:
+            yield from texts(one, kind.of)
+    elif isinstance(value, dict) and isinstance(kind, Record):
+        for field_ in kind:
+            yield from texts(value.get(field_.name), field_.type)
+    elif isinstance(value, str) and kind == STR:
+        yield value
 
 
 def unwrapped(kind: Type | None) -> Type | None:

@@ -34,7 +34,17 @@ class Sampling(Settings):
     max_tokens: int | None = Field(None, gt=0, description="The longest reply; a reply cut there has failed.")
 
 
-class RepairSettings(Sampling):
+class ReplySettings(Sampling):
+    """Settings of whatever asks for a reply: the question, and its repair."""
+
+    same_language_as: Annotated[str | None, Role.COLUMN] = Field(
+        None,
+        description="A text column: a reply that is surely in another language is asked for again, and has "
+        "failed after the last try.",
+    )
+
+
+class RepairSettings(ReplySettings):
     """Settings of `repair -> T { … }`."""
 
     template: Annotated[str, Role.TEMPLATE] = Field(description="The prompt that rewrites what was refused.")
@@ -47,7 +57,7 @@ class RepairSettings(Sampling):
     )
 
 
-class AskingSettings(Sampling):
+class AskingSettings(ReplySettings):
     """Settings of the kinds that ask for each row."""
 
     model: Annotated[str, Role.MODEL] = Field(
@@ -103,6 +113,10 @@ class Prompt(RowKind):
             )
         if settings.reply == "text" and not takes_text(shape.result):
             raise Problem("ATK141", 'reply = "text" needs a type with one `str` field', "reply")
+        before = shape.inputs[0] if shape.inputs else {}
+        other = settings.same_language_as
+        if other is not None and before.get(other, "VARCHAR") != "VARCHAR":
+            raise Problem("ATK145", f"`{other}` is no text", "same_language_as", "name a column of texts")
         short = shape.name.rpartition(".")[2]
         own = {field.name: duckdb_type(field.type) for field in record}
         repaired = row_record(shape.sections.get("repair"))
@@ -122,7 +136,6 @@ class Prompt(RowKind):
         if "repair" in shape.sections:
             if repaired is None or is_many(shape.sections["repair"]):
                 raise Problem("ATK140", "`repair` needs `-> T` with T a record", "repair")
-            before = shape.inputs[0] if shape.inputs else {}
             for field in repaired:
                 if field.name not in before and field.name not in own:
                     raise Problem(
@@ -153,6 +166,8 @@ class Prompt(RowKind):
             if clause.word not in ("expect", "until"):
                 names |= clause.reads
         repair = node.sections.get("repair")
+        asked = [node.settings, *([repair.settings] if repair else [])]
+        names |= {name for one in asked if (name := cast(ReplySettings, one).same_language_as) is not None}
         repaired = row_record(repair.result) if repair else None
         names |= {field.name for field in repaired} if repaired else set()
         return frozenset(names)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # is an expression counts as the expression that it is.
 # The names of templates to choose from are in: they are in the rows too.
 LEFT_OUT = {Role.MODEL, Role.TEMPLATE, Role.ROW, Role.WHEN, Role.SECRET}
+# What was settled before there were these is not settled anew where they are absent.
+LATER = frozenset(("same_language_as",))
 
 
 def static(kind: Kind, node: Node) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def settings(model: BaseModel, node: Node) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in values.items():
         role = roles.get(name, set())
-        if role & LEFT_OUT:
+        if role & LEFT_OUT or (name in LATER and value is None):
             continue
         if Role.TABLE in role and value in node.ancestors:
             found[name] = node.ancestors.index(value)

@@ -219,6 +219,8 @@ ATK143 a repair of unknown columns
 ATK144 templates with one name
   The rows of a `vary` say which template they were asked with, by its name without the folder. Two
   files of one name could not be told apart: rename one of them.
+ATK145 a language of no text
+  `same_language_as` names a column of the input whose texts are in the language that is wanted.
 ATK150 settings of a source that do not go together
   Rows come from files (`path`) or from a data set of the hub (`hub`); `subset`, `split` and `revision`
   say which part of such a data set.
