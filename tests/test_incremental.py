@@ -151,6 +151,33 @@ def test_what_reaches_no_model_is_free(server: Endpoint, project: Project, edit:
     assert project.table("checked", "question", "answer") == questions
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("ok: bool }", "ok: bool  ## Whether it holds.\n}", "comments changed"),
+        ("why: str,", "why: str,  ## Three words.\n", "comments changed"),
+    ],
+)
+def test_a_comment_that_the_model_sees_is_asked_again(
+    server: Endpoint, project: Project, before: str, after: str, why: str
+) -> None:
+    """It is part of the prompt: with the comment as it was, nothing is asked; with another, all rows are."""
+    calls(server, project)
+    text = GRAPH.format(more=CHECKED, retries=2)
+    project.graph(text=text.replace(before, after))
+    told = {node.name: node.why for node in project.plan().nodes if node.mark == "~"}
+    assert told.keys() == {"worthy", "checked"}
+    assert all(said.startswith(why) for said in told.values())
+    assert calls(server, project) >= len(DOCUMENTS)
+    assert calls(server, project) == 0
+    project.graph(text=text.replace(before, after.replace(".\n", ", in short.\n")))
+    (told_of,) = {node.why for node in project.plan().nodes if node.name == "worthy"}
+    assert told_of.startswith("comment of ")
+    assert calls(server, project) >= len(DOCUMENTS)
+    project.graph(text=text)
+    assert calls(server, project) == 0
+
+
 def test_another_graph_that_asks_the_same_is_free(server: Endpoint, project: Project) -> None:
     calls(server, project)
     project.graph(CHECKED, name="other")

@@ -6,7 +6,7 @@ kind looks like from outside: its settings, its columns, what its rows depend on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import BaseModel, Field
@@ -155,9 +155,14 @@ class Prompt(RowKind):
         return {"check": reply, "keep": reply}
 
     def static(self, node: Node) -> dict[str, Any]:
-        """How votes are counted is a part where there are several."""
+        """How votes are counted is a part where there are several; so is what the model is told of fields."""
         several = cast(AskingSettings, node.settings).votes > 1
-        return super().static(node) | ({"votes": VOTES} if several else {})
+        told = comments(node)
+        return (
+            super().static(node)
+            | ({"votes": VOTES} if several else {})
+            | ({"comments": told} if told else {})
+        )
 
     def reads(self, node: Node) -> frozenset[str] | None:
         """What the templates and the gates name."""
@@ -184,6 +189,37 @@ class Prompt(RowKind):
 
         asking = cast(Any, context)
         return await Asking(row, asking, asking.prepared).decide()
+
+
+def comments(node: Node) -> dict[str, str]:
+    """The doc comments in the types of a node's replies that a model sees, by what they are about."""
+    found: dict[str, str] = {}
+    repair = node.sections.get("repair")
+    for asked, result, settings in (
+        ("", node.result, node.settings),
+        ("repair.", repair.result if repair else None, repair.settings if repair else None),
+    ):
+        shown = getattr(settings, "reply", "text") != "text" or any(
+            one.shows_schema for one in node.templates
+        )
+        if result is not None and shown:
+            found |= {f"comment of {asked}{name}": doc for name, doc in _documented(result)}
+    return found
+
+
+def _documented(kind: Type, name: str = "the reply", doc: str | None = None) -> Iterator[tuple[str, str]]:
+    """Fields that have a doc comment, with it; or a record's own, where that is shown."""
+    match kind:
+        case Many(of) | Optional(of):
+            yield from _documented(of, name, doc)
+        case Record(fields):
+            if doc or kind.doc:
+                yield name, doc or kind.doc or ""
+            above = "" if name == "the reply" else f"{name}."
+            for entry in fields:
+                yield from _documented(entry.type, f"{above}{entry.name}", entry.doc)
+        case _ if doc:
+            yield name, doc
 
 
 def row_record(kind: Type | None) -> Record | None:

@@ -1,7 +1,7 @@
 """What decides a node's rows besides its input: the static part of its key.
 
-Whatever can change a row is in it; names, prices, limits, doc comments and `expect` are not,
-so that renaming a node or correcting a price costs nothing.
+Whatever can change a row is in it; names, prices, limits, doc comments that no model sees and
+`expect` are not, so that renaming a node or correcting a price costs nothing.
 """
 
 from __future__ import annotations
