@@ -72,6 +72,16 @@ def test_every_way_to_name_a_model(talk: Callable[..., int], name: str, tmp_path
     assert SEEN[0][0] == str(tmp_path.resolve() / "out/models/knows/abc/model")
 
 
+def test_where_nothing_was_trained_it_says_what_to_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["chat", "large"]) == 2
+    message, help = capsys.readouterr().err.splitlines()
+    assert message == "error: there is no model at large"
+    assert help.startswith("help: give a model's folder, or the name of a `train` node")
+
+
 def test_what_goes_wrong(talk: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert talk("", "nobody") == 2
     assert capsys.readouterr().err == "error: there is no model at nobody\nhelp: trained here: knows\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -110,6 +111,29 @@ def test_it_stands_alone_and_nothing_breaks_out(project, capsys):
     assert text.count(EVIL) == 0
     assert re.findall(r"url\((?!#head\))", text) == []
     assert "&lt;/script&gt;" in text
+
+
+def test_a_page_is_written_whole_or_not_at_all(project, capsys, monkeypatch):
+    drawn(capsys, "one.html")
+    before = Path("one.html").read_text()
+    replace = Path.replace
+
+    def full(path, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(Path, "replace", full)
+    for name in ("one.html", "two.html"):
+        told = drawn(capsys, name, code=2)
+        assert told.out == ""
+        assert told.err.startswith(f"error: {name} cannot be written: no space left on device\nhelp: ")
+    monkeypatch.setattr(Path, "replace", replace)
+    assert Path("one.html").read_text() == before
+    assert sorted(path.name for path in Path.cwd().glob("*.part")) == []
+    assert not Path("two.html").exists()
+    Path("pages").mkdir()
+    assert drawn(capsys, "pages", code=2).err.startswith("error: pages is a folder\nhelp: name a file in it")
+    Path("file").write_text("")
+    assert drawn(capsys, "file/one.html", code=2).err.startswith("error: file/one.html cannot be written: ")
 
 
 def test_without_a_run(project, capsys):

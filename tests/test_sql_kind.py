@@ -82,5 +82,7 @@ def test_ids_that_are_null_are_none(tmp_path: Path) -> None:
 
 def test_a_query_that_breaks_on_real_rows_is_told(tmp_path: Path) -> None:
     made = sql(tmp_path, "SELECT question::INTEGER AS n FROM checked", {"n": "INTEGER"})
-    with pytest.raises(KindError, match="`turns`: Conversion Error"):
+    with pytest.raises(KindError, match="`turns`: Conversion Error") as raised:
         table(made)
+    assert raised.value.help is not None
+    assert raised.value.help.endswith("TRY_CAST gives null where a value does not fit")

@@ -64,3 +64,29 @@ def rewrite(path: Path, text: str) -> None:
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise CommandError(f"{path} cannot be written: {why}", "it is as it was", WRONG) from error
+
+
+def write_page(path: Path, text: str) -> None:
+    """A page at that place, whole or not at all; folders above it are made.
+
+    Raises `CommandError` where it may not be written.
+    """
+    if path.is_dir():
+        stop(f"{path} is a folder", f"name a file in it, as in {path / 'page.html'}")
+    if path.is_file():
+        return rewrite(path, text)
+    passing = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():  # a device or a pipe, whose place nothing takes
+            path.write_text(text, encoding="utf-8")
+            return None
+        try:
+            passing.write_text(text, encoding="utf-8")
+            passing.replace(path)
+        finally:
+            with contextlib.suppress(OSError):
+                passing.unlink()
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise CommandError(f"{path} cannot be written: {why}", "name another file", WRONG) from error

@@ -23,6 +23,7 @@ Temperature = Annotated[
 ]
 
 AGAIN = "/new"
+ELSE = "give a model's folder, or the name of a `train` node once it has run here; no endpoint is asked"
 
 
 def chat(
@@ -72,7 +73,7 @@ def found(model: str, root: Path) -> Path:
     folder = next((one for one in places if any((one / name).is_file() for name in files)), None)
     if folder is None:
         near = sorted(path.name for path in (root / "out/models").glob("*") if (path / "latest").exists())
-        stop(f"there is no model at {model}", f"trained here: {', '.join(near)}" if near else None)
+        stop(f"there is no model at {model}", f"trained here: {', '.join(near)}" if near else ELSE)
     return folder.resolve()
 
 

@@ -53,12 +53,12 @@ def graph(
     if select:
         program = narrowed(program, select, store)
     if html:
+        from engine.commands._files import write_page
         from engine.commands.picture.page import page
 
         target = file or Path(f"{program.name}.html")
         text = page(program, known(program, store), Path.cwd())
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+        write_page(target, text)
         print(target)
     if mermaid or not html:
         print(mermaid_text(program))

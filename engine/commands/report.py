@@ -57,19 +57,19 @@ def report(
     else:
         print("\n".join(as_table(result)))
     if html is not None:
-        write_page(result, html)
+        draw(result, html)
     if card is not None:
         write_card(result, card)
 
 
-def write_page(result: Result, target: Path) -> None:
+def draw(result: Result, target: Path) -> None:
     """The page, in the style of those of graphs."""
     from engine.commands import picture
+    from engine.commands._files import write_page
     from engine.commands.result.page import page
 
     style = Path(picture.__path__[0]) / "page.css"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(page(result, style), encoding="utf-8")
+    write_page(target, page(result, style))
     tell(target)
 
 

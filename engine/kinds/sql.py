@@ -67,9 +67,10 @@ class Sql(TableKind):
         except Exception as error:
             if type(error).__module__.partition(".")[0] not in ("duckdb", "_duckdb"):
                 raise
-            raise KindError(
-                f"`{node.name}`: {_first_line(error)}", "the query ran into this on the real rows"
-            ) from error
+            help = "the query ran into this on the real rows"
+            if type(error).__name__ == "ConversionException":
+                help += "; TRY_CAST gives null where a value does not fit"
+            raise KindError(f"`{node.name}`: {_first_line(error)}", help) from error
         ids = ((name, node.id_of(name)) for name in node.ancestors)
         lineage = {name: column for name, column in ids if column in table.column_names}
         carried = (

@@ -186,7 +186,7 @@ class Loader(Reporting):
     def plain(self, name: ast.Word) -> bool:
         if _NAME.fullmatch(name.text):
             return True
-        help = "letters, digits and underscores; a letter first"
+        help = "letters from a to z, digits and underscores; a letter first"
         self.say("ATK115", f"`{name.text}` cannot be a name", name.span, help)
         return False
 

@@ -37,7 +37,7 @@ def bound(
     span = query.written.span
     for name, kind in found:
         if name.casefold() in seen:
-            help = "name what both have in USING, or leave one out: SELECT * EXCLUDE (…)"
+            help = "call one otherwise with AS, leave one out (SELECT * EXCLUDE (…)), or name it in USING"
             raise wrong("ATK127", f"the query gives two columns named `{name}`", span, help)
         seen.add(name.casefold())
         if name not in above:

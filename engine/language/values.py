@@ -308,10 +308,15 @@ def _scalar(text: str, name: str) -> Any:
         return text
     word = text.strip()
     try:
-        if name == "int" and -BIGINT <= (whole := int(word)) < BIGINT:
+        if name == "int":
+            whole = int(word)
+            if not -BIGINT <= whole < BIGINT:
+                raise OverflowError
             return whole
         if name == "float" and math.isfinite(real := float(word)):
             return real
+    except OverflowError:
+        raise ValueError(f"must lie within 64 bits, not {_shown(text)}") from None
     except ValueError:
         pass
     if name == "bool" and word.lower() in _TRUE | _FALSE:
