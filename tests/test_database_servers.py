@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from engine.commands import main
 from engine.data import servers
 from engine.kinds.base import KindError, Known
 from engine.kinds.train import secrets_of
@@ -364,12 +365,46 @@ def test_before_anything_is_paid_what_is_missing_is_told(
     bench = source(tmp_path, "postgresql://u@h/db", FACT, table="a", password="ATK_NO_SUCH_SECRET")
     with pytest.raises(KindError) as error:
         bench.kind.ready(bench, True)
-    assert error.value.message == "`documents`: the secret ATK_NO_SUCH_SECRET is not set"
+    assert error.value.message == "the secret ATK_NO_SUCH_SECRET is not set"
     monkeypatch.setitem(servers.NEEDED, "mysql", "no_such_package")
     bench = source(tmp_path, "mysql://u@h/db", FACT, table="a")
     with pytest.raises(KindError) as error:
         bench.kind.ready(bench, True)
     assert error.value.help == "pip install 'atk[mysql]'"
+
+
+def test_an_address_with_a_password_is_shown_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever it comes from: a file that is refused, a variable that a param reads, a command line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FACTS_ADDRESS", "postgresql://reader:hid/d@en@127.0.0.1:1/facts?sslpassword=hidden")
+    head = 'type Fact { name: str }\nsource facts -> Fact[] { path = place, table = "facts" }\n'
+    (tmp_path / "graph.atk").write_text('param place: path = env("FACTS_ADDRESS")\n' + head)
+    assert main(["exec", "graph.atk"]) != 0
+    for arguments in (["--json"], [], ["-p", "place=mysql://reader:hidden@127.0.0.1/facts"]):
+        main(["params", "graph.atk", *arguments])
+    said = "".join(capsys.readouterr())
+    assert "ATK182" in said
+    assert "127.0.0.1" in said
+    assert "hid" not in said
+    assert not list(tmp_path.rglob("store.duckdb"))
+
+
+def test_an_unset_secret_is_told_once_and_nothing_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("adbc_driver_postgresql")
+    monkeypatch.delenv(SECRET)
+    project = Project(tmp_path, monkeypatch)
+    project.write("prompts/ask.md", "user:\nHow many legs has a {{ name }}? {{ legs }}\n{{ schema }}\n")
+    project.graph(text=GRAPH.format(address=f"postgresql://reader@127.0.0.1:{free_port()}/facts"))
+    told = (f"`facts`: the secret {SECRET} is not set", f"export {SECRET}=…")
+    with pytest.raises(KindError) as error:
+        project.plan()
+    assert (error.value.message, error.value.help) == told
+    summary = project.run()
+    assert (summary.exit_code, summary.errors) == (1, [told])
 
 
 def test_a_trainer_does_not_see_the_password(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ def params(
         {
             "name": name,
             "type": describe(parameter.type),
-            "value": parameter.value,
-            "default": defaults[name].value if name in defaults else None,
+            "value": _without_login(parameter.value),
+            "default": _without_login(defaults[name].value) if name in defaults else None,
             "required": required(defaults.get(name)),
             "given": parameter.given,
             "doc": parameter.doc,
@@ -58,6 +58,13 @@ def params(
         ]
         for line in table(heads, rows, limit=terminal_width()):
             print(line)
+
+
+def _without_login(value: Any) -> Any:
+    """An address without what may be a password: the environment may have one, or a command line."""
+    from engine.language.diagnostics import masked
+
+    return masked(value) if isinstance(value, str) else value
 
 
 def required(parameter: Parameter | None) -> bool:

@@ -12,11 +12,10 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-if TYPE_CHECKING:
-    from engine.data.databases import Rows
+from engine.data.databases import DatabaseProblem, Rows
 
 POSTGRES, MYSQL = "postgres", "mysql"  # also the names of the extras that bring what is needed
 SCHEMES = {"postgresql": POSTGRES, "postgres": POSTGRES, "mysql": MYSQL, "mariadb": MYSQL}
@@ -29,14 +28,6 @@ _PASSWORD = re.compile(r"pass(word|wd|phrase)?|pwd|sslpassword", re.IGNORECASE)
 
 class AddressProblem(Exception):
     """An address that cannot be used. The message does not repeat it: it may hold a password."""
-
-    def __init__(self, message: str, help: str):
-        super().__init__(message)
-        self.message, self.help = message, help
-
-
-class ServerProblem(Exception):
-    """A server does not answer as it should: the message says why, `help` what to do."""
 
     def __init__(self, message: str, help: str):
         super().__init__(message)
@@ -69,17 +60,18 @@ class Server:
         return ["server", self.name, time.time_ns()]
 
     def ready(self) -> None:
-        """Whether all is there to ask it. Raises `ServerProblem`."""
+        """Whether all is there to ask it. Raises `DatabaseProblem`."""
         if importlib.util.find_spec(NEEDED[self.sort]) is None:
-            raise ServerProblem(
+            raise DatabaseProblem(
                 f"reading {self.name} needs the package {NEEDED[self.sort]}, which is not installed",
                 f"pip install 'atk[{self.sort}]'",
             )
         if self.secret is not None and not os.environ.get(self.secret):
-            raise ServerProblem(f"the secret {self.secret} is not set", f"export {self.secret}=…")
+            raise DatabaseProblem(f"the secret {self.secret} is not set", f"export {self.secret}=…")
 
     def rows(self, wanted: Rows) -> Iterator[dict[str, Any]]:
         """The rows of a table, or of a query in its order. Raises `DatabaseProblem`."""
+        self.ready()
         if self.sort == POSTGRES:
             from engine.data import postgres as asked
         else:

@@ -131,8 +131,8 @@ class Source(SourceKind):
         try:
             if (server := _server(settings)) is not None:
                 server.ready()
-        except servers.ServerProblem as error:
-            raise KindError(f"`{context.node.name}`: {error.message}", error.help) from error
+        except databases.DatabaseProblem as error:
+            raise KindError(error.message, error.help) from error
 
     def read(self, context: Context, known: Known) -> Iterable[Made]:
         """Rows in the order of the files; of a `limit`, those with the smallest hashes."""

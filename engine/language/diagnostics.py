@@ -113,7 +113,7 @@ def render(diagnostic: Diagnostic, text: str | None = None) -> str:
     gutter = " " * len(str(span.line))
     out = [head, f"{gutter}--> {_plain(span.path)}:{span.line}:{span.column}"]
     if line is not None:
-        shown, column = _window(_masked(line), span.column)
+        shown, column = _window(masked(line), span.column)
         before = _cells(shown[: column - 1])
         width = max(_cells(shown[: column - 1 + span.width]) - before, 1)
         out += [
@@ -150,7 +150,7 @@ def _window(line: str, column: int) -> tuple[str, int]:
     return cut, column - start
 
 
-def _masked(line: str) -> str:
+def masked(line: str) -> str:
     """The line without what may be a key: `api_key = "…"`, `https://user:key@host`, `?password=…`."""
     if "api_key" in line or "password" in line:
         line = _KEY.sub(lambda found: found[1] + "*" * (len(found[0]) - len(found[1])), line)
