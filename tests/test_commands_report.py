@@ -222,17 +222,6 @@ def test_the_page_stands_alone_and_nothing_breaks_out(project: Project) -> None:
         assert shown in text
 
 
-def test_the_page_says_what_the_exam_cost(real: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(real)
-    assert main(["report", "--html", "exam.html", "--store", "store.duckdb"]) == 0
-    text = Path("exam.html").read_text()
-    elements(text)
-    costs = text.partition("<h2 id=costs>")[2]
-    assert "<td>said_sft</td><td>offline</td>" in costs
-    assert "<td>all</td>" in costs
-    assert "<h2 id=models>" not in text
-
-
 def test_the_page_names_models_that_the_graph_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

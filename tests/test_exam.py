@@ -10,6 +10,7 @@ import pytest
 from engine.commands import main
 from engine.store.reader import open_reader
 from tests.project import Project
+from tests.test_commands_page import elements
 from tests.test_graphs import assert_wrote, run
 from tests.tiny import tiny_tokenizer
 
@@ -114,3 +115,14 @@ def test_the_report_counts_the_same(
     for row in reader.sql("SELECT * EXCLUDE paired_id FROM paired").dicts():
         told = said[row["subject"], row["part"]]
         assert {name: told[name] for name in row} == pytest.approx(row, abs=1e-6)
+
+
+def test_the_page_says_what_the_exam_cost(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(bare)
+    assert main(["report", "--html", "exam.html", "--store", "store.duckdb"]) == 0
+    text = Path("exam.html").read_text()
+    elements(text)
+    costs = text.partition("<h2 id=costs>")[2]
+    assert "<td>said_sft</td><td>offline</td>" in costs
+    assert "<td>all</td>" in costs
+    assert "<h2 id=models>" not in text
