@@ -121,6 +121,25 @@ def test_it_is_asked_for_again_and_then_set_aside(
         assert project.run().calls == 0
 
 
+def test_what_was_paid_before_it_was_wished_is_not_paid_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the reply in another language is asked for anew."""
+    good = {"question": SAID["en"], "answer": MORE["en"]}
+    wrong = {"question": SAID["zh"], "answer": MORE["zh"]}
+    with endpoint() as server:
+        project = Project(tmp_path, monkeypatch, server.base_url)
+        project.graph(text=GRAPH.replace(", same_language_as = text", ""))
+        slip = {"contains": "two questions.*cumulus", "reply": {"items": [wrong]}}
+        server.config(rules=[slip, {"contains": "two questions", "reply": {"items": [good]}}])
+        assert project.run().calls == 3
+        server.config(rules=[{"contains": "two questions", "reply": {"items": [good]}}])
+        server.reset()
+        project.graph(text=GRAPH)
+        assert project.run().calls == server.stats()["calls"] == 1
+        assert project.table("drafted", "question") == [(SAID["en"],)] * 3
+
+
 def test_where_it_is_not_wished_nothing_is_settled_anew(tmp_path: Path) -> None:
     parts = [
         static(made.kind, made.node)["settings"]
