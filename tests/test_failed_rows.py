@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +272,22 @@ def test_fail_fast_and_the_breaker(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert summary.exit_code == 1
         assert "stopped itself" in summary.errors[0][0]
         assert server.stats()["calls"] < 3 * 150  # 64 rows were in work; 203 wait for a better prompt
+
+
+def test_a_file_that_may_be_read_again_is_read(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave to read it changes neither its size nor its time."""
+    locked = project.root / "inputs/rain.txt"
+    access, opened = os.access, Path.read_bytes
+
+    def denied(path: Path) -> bytes:
+        if Path(path).name == locked.name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "access", lambda path, mode: Path(path) != locked and access(path, mode))
+        patched.setattr(Path, "read_bytes", denied)
+        assert project.run().status == "failed"
+        assert project.rows("SELECT count(*) FROM failed.documents") == [(1,)]
+    assert project.run().status == "done"
+    assert len(project.table("worthy", "path")) == len(DOCUMENTS)

@@ -273,12 +273,16 @@ def unpacked(file: File, unpacker: Unpacker) -> Iterator[File]:
 
 
 def signature(files: Sequence[File]) -> list[list[str | int]]:
-    """Name, size, time of change and inode of each file: changes whenever a content may have."""
+    """Name, size, time of change and inode of each file: changes whenever a content may have.
+
+    So does one that may not be read, once it may: nothing else of it is another then.
+    """
     found: list[list[str | int]] = []
     for file in files:
         try:
             status = file.path.stat()
-            found.append([file.name, file.format, status.st_size, status.st_mtime_ns, status.st_ino])
+            closed = [] if os.access(file.path, os.R_OK) else ["closed"]
+            found.append([file.name, file.format, status.st_size, status.st_mtime_ns, status.st_ino, *closed])
         except OSError:
             found.append([file.name, file.format, -1, 0, 0])
     return found
