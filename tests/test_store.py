@@ -16,6 +16,7 @@ import pytest
 
 from engine.store.errors import StoreBusy, StoreError, StoreMissing
 from engine.store.keys import fingerprint
+from engine.store.reader import open_reader
 from engine.store.records import NodeState, Stored, TableSpec
 from engine.store.store import Store
 from tests.store_graph import (
@@ -562,8 +563,7 @@ def test_a_newer_store_is_refused_and_an_older_one_brought_up(
         "MIGRATIONS",
         [*schema.MIGRATIONS, lambda c: c.execute("ALTER TABLE store.data.runs ADD COLUMN host VARCHAR")],
     )
-    with pytest.raises(StoreError, match="written by an older atk"):
-        Store.open(path, "read")
+    assert open_reader(path).sql("SELECT count(*) FROM documents").rows == [(2,)]  # as it is
     with opened(path) as store:
         assert store.counts("documents")["ok"] == 2
         assert select(store, "SELECT max(version) FROM store.data.versions") == [(len(schema.MIGRATIONS),)]
