@@ -205,3 +205,38 @@ def test_vectors_of_texts_do_not_depend_on_who_asks_beside(tmp_path: Path) -> No
     assert unpacked(talk[0].text) is None
     assert together[0].tokens_in > 0
     assert together[0].tokens_out == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [[], ["e"]])
+def test_a_stream_is_the_reply_in_pieces(tmp_path: Path, stop: list[str]) -> None:
+    folder = tiny_model(tmp_path / "chatting", DOCS * 5, chatml=True)
+    (folder / "chat_template.jinja").write_text(Tokenizer.load(folder).chat.source)
+    asked = spec(folder, max_tokens=40, temperature=1.0, **({"stop": stop} if stop else {}))
+    request = Request(TALK, reply="text")
+    (usual,) = ask(open_model(asked, {}), request)
+
+    async def streamed() -> tuple[Any, list[str]]:
+        model, heard = open_model(asked, {}), list[str]()
+        try:
+            return await model.stream(request, heard.append), heard
+        finally:
+            await model.close()
+
+    reply, heard = asyncio.run(streamed())
+    assert (reply.text, reply.status, reply.tokens_out) == (usual.text, usual.status, usual.tokens_out)
+    assert "".join(heard) == usual.text
+    assert len(heard) > 1
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_loaded_says_so_when_it_streams(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+
+    async def one() -> Any:
+        model = open_model(spec(tmp_path), {})
+        return await model.stream(Request(TALK, reply="text"), print)
+
+    reply = asyncio.run(one())
+    assert (reply.status, reply.fault) == ("error", "model")
+    assert "cannot be asked" in reply.error

@@ -5,7 +5,7 @@ A model answers, counts and prices; it keeps no memo, writes no table and knows 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -96,6 +96,10 @@ class Model(Protocol):
 
         Never raises for what an endpoint does: an `error` reply says it.
         """
+        ...
+
+    async def stream(self, request: Request, heard: Callable[[str], None]) -> Reply:
+        """Ask once, for a person who waits: the text is told as it comes, and the reply is the whole."""
         ...
 
     def halt(self) -> None:

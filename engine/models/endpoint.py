@@ -19,6 +19,7 @@ from engine.language.program import ModelSpec
 from engine.models.connections import KEEP_ALIVE, Answer, Connections, SessionProblem
 from engine.models.faults import Failure
 from engine.models.limits import Limits
+from engine.models.streaming import Heard, streamed, whole
 
 if TYPE_CHECKING:
     import aiohttp
@@ -95,6 +96,32 @@ class Endpoint:
     async def get_models(self) -> Answer:
         """Ask for the list of models. Raises as `post` does."""
         return await self._through_session("GET", self.models, None, LIST_TIMEOUT)
+
+    async def stream(self, payload: bytes, patience: float, heard: Heard) -> Answer:
+        """Send a request for a completion, and tell its text as it comes; the answer is the whole.
+
+        `patience` is seconds until the next piece. Some endpoints stream, but do not know how to be
+        asked for the tokens; others do not stream. Raises as `post` does.
+        """
+        answer = await self._streamed(streamed(payload, with_usage=True), patience, heard)
+        if answer.status == 400 and b"stream_options" in answer.payload:
+            answer = await self._streamed(streamed(payload, with_usage=False), patience, heard)
+        return self._blanked(answer)
+
+    async def _streamed(self, payload: bytes, patience: float, heard: Heard) -> Answer:
+        import aiohttp
+
+        session = self._session or self._open()
+        limits = aiohttp.ClientTimeout(
+            total=None, sock_connect=min(CONNECT_TIMEOUT, patience), sock_read=patience
+        )
+        try:
+            async with session.post(self.chat, data=payload, timeout=limits, allow_redirects=False) as came:
+                if came.status == 200 and came.content_type == "text/event-stream":
+                    return Answer(came.status, came.headers, await whole(came.content, heard))
+                return Answer(came.status, came.headers, await came.read())
+        except aiohttp.ClientError as problem:
+            raise SessionProblem(problem) from None
 
     async def _through_session(self, method: str, url: URL, payload: bytes | None, patience: float) -> Answer:
         """Through aiohttp's session, which knows proxies. Raises `SessionProblem`, and as `post` does."""

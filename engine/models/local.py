@@ -19,6 +19,7 @@ import orjson
 from engine.language.program import ModelSpec
 from engine.models import folders, tokens
 from engine.models.base import Halted, Reply, Request
+from engine.models.streaming import Heard, streamer
 from engine.models.vectors import packed
 from engine.models.wire import Wire
 
@@ -74,6 +75,19 @@ class Local:
             self._worker = asyncio.create_task(self._work())
         return await waiting.reply
 
+    async def stream(self, request: Request, heard: Heard) -> Reply:
+        """The reply, its text told as it is written."""
+        loop = asyncio.get_running_loop()
+
+        def told(piece: str) -> None:
+            loop.call_soon_threadsafe(lambda: heard(piece))
+
+        try:
+            (reply,) = await asyncio.to_thread(self._replies, [request], told)
+        except Exception as error:  # whatever torch and its drivers raise
+            return Reply("error", error=said(error, self.folder), fault="model")
+        return reply
+
     def halt(self) -> None:
         """What waits for its turn ends with `Halted`; what is under way is finished."""
         self._halted = True
@@ -113,7 +127,7 @@ class Local:
                 if not one.reply.done():
                     one.reply.set_result(reply)
 
-    def _replies(self, requests: Sequence[Request]) -> list[Reply]:
+    def _replies(self, requests: Sequence[Request], heard: Heard | None = None) -> list[Reply]:
         sampling = sampling_of(requests[0], self.spec.sampling)
         unknown = [name for name in sampling if name not in PASSED_ON]
         if unknown:
@@ -127,7 +141,7 @@ class Local:
                 replies = loaded.vectors([one.messages[0]["content"] for one in requests])
             else:
                 talks = [self._messages(one) for one in requests]
-                replies = loaded.replies(talks, sampling, self.spec.options, seed)
+                replies = loaded.replies(talks, sampling, self.spec.options, seed, heard)
         for reply in replies:
             reply.ms = (time.perf_counter() - started) * 1_000
         return replies
@@ -181,8 +195,9 @@ class Loaded:
         sampling: Mapping[str, Any],
         options: Mapping[str, Any],
         seed: int,
+        heard: Heard | None = None,
     ) -> list[Reply]:
-        """The replies to several conversations, written at once."""
+        """The replies to several conversations, written at once; of a single one the text may be told."""
         torch = self.torch
         asked = [self.tokens(talk) for talk in talks]
         longest = max(map(len, asked))
@@ -191,6 +206,8 @@ class Loaded:
             [[0] * (longest - len(one)) + [1] * len(one) for one in asked], device=self.device
         )
         settings = self.settings(sampling) | dict(options)
+        if heard is not None:
+            settings["streamer"] = streamer(self.tokenizer, heard, stops_of(sampling))
         torch.manual_seed(seed)
         with torch.inference_mode():
             made = self.model.generate(input_ids=given, attention_mask=seen, **settings)

@@ -49,7 +49,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -112,6 +112,12 @@ class Offline:
         text = self.reply(request)
         tokens_in = tokens.of_messages(request.messages)
         return Reply("ok", text, finish="stop", tokens_in=tokens_in, tokens_out=tokens.count(text))
+
+    async def stream(self, request: Request, heard: Callable[[str], None]) -> Reply:
+        """The reply, which is there at once."""
+        reply = await self.call(request)
+        heard(reply.text)
+        return reply
 
     def reply(self, request: Request) -> str:
         """The text of the reply, in the form that was asked for."""

@@ -12,11 +12,12 @@ import dataclasses
 import difflib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from engine.language.program import ModelSpec
 from engine.models import tokens
 from engine.models.base import Reply, Request
+from engine.models.connections import Answer
 from engine.models.endpoint import Endpoint, NoKey, normalised
 from engine.models.faults import Failure, Retries, from_answer, from_exception
 from engine.models.limits import Broken, Limits, Outcome, Place
@@ -101,6 +102,15 @@ class OpenAI:
             if pause:
                 await limits.rest(pause)
 
+    async def stream(self, request: Request, heard: Callable[[str], None]) -> Reply:
+        """Ask once, and tell the text as it comes; nothing is asked again after a fault."""
+        body = self._wire.body(request, False)
+        answer = await self._read(request, lambda: self.endpoint.stream(body, self.spec.timeout, heard))
+        if isinstance(answer, Reply):
+            return answer
+        failure = await self._with_names(answer) if answer.unknown_model else answer
+        return _error(failure, 1, down=False)
+
     def halt(self) -> None:
         """Send nothing new; calls that still wait for a place end with `Halted`."""
         self.endpoint.limits.halt()
@@ -145,20 +155,24 @@ class OpenAI:
             limits.release(place, outcome, taken)
 
     async def _send(self, request: Request, with_schema: bool) -> Reply | Failure:
-        host = self.endpoint.host
         body = self._wire.body(request, with_schema)
+        post = self.endpoint.post_text if request.reply == "vector" else self.endpoint.post
+        reply = await self._read(request, lambda: post(body, self.spec.timeout))
+        if isinstance(reply, Reply):
+            reply.sent = body
+        return reply
+
+    async def _read(self, request: Request, ask: Callable[[], Awaitable[Answer]]) -> Reply | Failure:
+        """What an answer, or its absence, means."""
+        host = self.endpoint.host
         try:
-            post = self.endpoint.post_text if request.reply == "vector" else self.endpoint.post
-            answer = await post(body, self.spec.timeout)
+            answer = await ask()
         except NoKey as missing:
             return missing.failure
         except (OSError, ValueError) as problem:
             return from_exception(problem, self.spec, host)
         if answer.status == 200:
-            reply = self._wire.read(answer.payload, request, host)
-            if isinstance(reply, Reply):
-                reply.sent = body
-            return reply
+            return self._wire.read(answer.payload, request, host)
         failure = from_answer(answer.status, answer.headers, answer.payload, self.spec, host)
         if failure.filtered:  # asking again would be declined again: an answer, to be remembered
             return Reply("refused", finish="content_filter", error=failure.message)

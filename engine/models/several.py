@@ -7,7 +7,7 @@ the memo, so that a further endpoint, or another order behind the first, costs n
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.language.program import ModelSpec
 from engine.models.base import Reply, Request
@@ -62,6 +62,16 @@ class Several:
         reply.attempts = attempts
         reply.endpoint = member.spec.base_url
         return reply
+
+    async def stream(self, request: Request, heard: Callable[[str], None]) -> Reply:
+        """From the first endpoint, in their order, that has an answer."""
+        failed = []
+        for member in self.members:
+            reply = await member.stream(request, heard)
+            if reply.status != "error" or reply.fault == "request":
+                return reply
+            failed.append(reply)
+        return self._failed(failed)
 
     def _failed(self, failed: Sequence[Reply]) -> Reply:
         """All endpoints in vain: each is named with what it said."""

@@ -29,6 +29,7 @@ class Result:
     delay: float = 0.0
     fate: str | None = None
     request: bytes = b""
+    form: str = "application/json"
 
 
 def error(status: int, message: str, code: str | None = None, **headers: str) -> Result:
@@ -41,6 +42,23 @@ def error(status: int, message: str, code: str | None = None, **headers: str) ->
 def prompt_of(request: dict[str, Any]) -> str:
     """The texts of all messages, one after the other."""
     return "\n".join(str(message.get("content", "")) for message in request.get("messages", []))
+
+
+def events(completion: bytes) -> bytes:
+    """A completion as the events of a stream: its text word by word, then how it ended, then the tokens."""
+    whole = orjson.loads(completion)
+    usage, (choice,) = whole.pop("usage", None), whole.pop("choices")
+    deltas = [({"role": "assistant", "content": ""}, None)]
+    deltas += [
+        ({"content": word}, None) for word in re.findall(r"\s*\S+|\s+", choice["message"]["content"] or "")
+    ]
+    deltas += [({}, choice["finish_reason"])]
+    told = [
+        whole | {"choices": [{"index": 0, "delta": delta, "finish_reason": end}]} for delta, end in deltas
+    ]
+    told += [whole | {"choices": [], "usage": usage}] if usage else []
+    lines = [b"data: " + orjson.dumps(one) for one in told]
+    return b": a comment\n\n" + b"\n\n".join([*lines, b"data: [DONE]"]) + b"\n\n"
 
 
 class Completions:
@@ -76,6 +94,11 @@ class Completions:
             quick = refused.status == 429 or refused.status in (400, 401, 404)
             return self.done(refused, digest, 0.0 if quick else latency(config, draw.latency))
         result = self.reply(request, prompt, body, digest, draw)
+        if request.get("stream") and result.status == 200 and config.streams:
+            if "stream_options" in request and not config.stream_options:
+                result = error(400, "Unknown parameter: 'stream_options'")
+            else:
+                result.body, result.form = events(result.body), "text/event-stream; charset=utf-8"
         if (fate := chosen(config, HTTP, draw.http)) in ("hang", "drop", "truncate"):
             result.fate = fate
         return self.done(result, digest, result.delay or latency(config, draw.latency))

@@ -71,6 +71,8 @@ class Config:
     reasoning: float = 0.0  # thoughts in a field
     think: float = 0.0  # thoughts in the reply
     usage: bool = True
+    streams: bool = True  # an endpoint that does not gives the whole at once
+    stream_options: bool = True  # whether it knows how to be asked for the tokens of a stream
     cost: float | None = None  # USD of a call, told in its usage
     # what it takes
     key: str = ""  # 401 for any other

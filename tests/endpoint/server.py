@@ -32,7 +32,7 @@ def packed(result: Result) -> bytes:
     """An answer as it goes over the wire."""
     reason = REASONS.get(result.status, "Status")
     extra = "".join(f"{name}: {value}\r\n" for name, value in result.headers.items())
-    head = f"HTTP/1.1 {result.status} {reason}\r\nContent-Type: application/json\r\n{extra}"
+    head = f"HTTP/1.1 {result.status} {reason}\r\nContent-Type: {result.form}\r\n{extra}"
     return f"{head}Content-Length: {len(result.body)}\r\n\r\n".encode() + result.body
 
 
