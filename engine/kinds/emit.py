@@ -114,12 +114,19 @@ class Emit(TableKind):
         known = {one[0] for one in rests}
         further = {each for one in rests for each in one[1:]}
         sides = assign(known | further, shares, settings.seed)
-        fall = [{sides[each] for each in one} for one in rests]
-        self.tell(context, shares, Counter(one.pop() for one in fall if len(one) == 1), len(sides))
+        counts: Counter[str] = Counter()
+        left = 0
+        for one in rests:
+            fall = {sides[each] for each in one}
+            if len(fall) == 1:
+                counts.update(fall)
+            else:
+                left += 1
+        self.tell(context, shares, counts, len(sides))
         what = f"rows of `{groups[0]}`" if groups else "rows"
         if further and not further & known:
             context.say(f"no id in `{settings.rests_on}` is of {what} that the others come from")
-        if left := sum(len(one) > 1 for one in fall):
+        if left:
             were = "1 row rests" if left == 1 else f"{left} rows rest"
             context.say(f"{were} on {what} of several sides of the split: see rejected.{node.name}")
         return self.made(node, inputs[0](), groups, sides)

@@ -44,10 +44,10 @@ def test_a_sample(mutations: ModuleType, sort: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_500)  # a thousand checks: the benchmark tries all
+@pytest.mark.timeout(1_500)  # some thousand checks
 def test_deletions(mutations: ModuleType) -> None:
-    """Over a sample too."""
-    unnoticed, inside = shares(mutations, "deleted", 400)
+    """Every token: it is what the promise is about."""
+    unnoticed, inside = shares(mutations, "deleted", None)
     assert unnoticed <= 0.02
     assert inside >= 0.95
 
@@ -57,7 +57,7 @@ def test_deletions(mutations: ModuleType) -> None:
 @pytest.mark.parametrize("sort", ["doubled", "swapped", "misspelt"])
 def test_nothing_falls_over(mutations: ModuleType, sort: str) -> None:
     """Over a sample: all of them take a quarter of an hour. The benchmark tries all."""
-    shares(mutations, sort, 100)
+    shares(mutations, sort, 200)
 
 
 def test_what_counts(mutations: ModuleType) -> None:
