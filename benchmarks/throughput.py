@@ -7,7 +7,7 @@ Each run is a new process, measured from outside by the operating system's own a
 interpreter start and imports included; `engine` leaves those out. Floor and engine take turns, so
 that a machine that slows down slows both. Prints medians, ranges and ratios; `--check` exits with
 1 where a budget is missed: CPU a row at most twice the floor, and where a call takes time at most
-1.18 of the ideal (1.3 above 512 in flight).
+1.08 of the ideal (1.3 above 512 in flight, none above 1,024).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from benchmarks.throughput_floor import prompt  # noqa: E402
 from tests.endpoint import Endpoint, endpoint  # noqa: E402
 
 CPU_BUDGET = 2.0
-IDEAL_BUDGET, MANY_BUDGET = 1.18, 1.3
-MANY = 512
+IDEAL_BUDGET, MANY_BUDGET = 1.08, 1.3
+MANY, TOO_MANY = 512, 1024  # in flight; beyond the latter nothing is promised but that it works
 
 GRAPH = """
 type Row {{ text: str }}
@@ -166,7 +166,7 @@ def main() -> int:
                 f"atk {middle(engines, 'engine') / ideal:.3f} of it"
             )
             budget = IDEAL_BUDGET if given.in_flight <= MANY else MANY_BUDGET
-            if middle(engines, "engine") / ideal > budget:
+            if given.in_flight <= TOO_MANY and middle(engines, "engine") / ideal > budget:
                 missed.append(f"{middle(engines, 'engine') / ideal:.3f} of the ideal time, above {budget}")
     for line in missed:
         print(f"missed: {line}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -205,6 +206,26 @@ def test_a_reader_that_does_not_answer(
     found = read(tmp_path)
     assert found["a.pdf"].reason == f"a.pdf: {said}"
     assert found["b.txt"].own["text"] == "Wasps."
+
+
+@pytest.mark.usefixtures("own_reader")
+def test_a_reader_that_died_before_it_was_asked(
+    tmp_path: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "program.py").write_text("raise SystemExit(7)")
+    monkeypatch.setattr(extraction, "PROGRAM", tmp_path / "program.py")
+    pdf(inputs / "a.pdf", "Bees.")
+    start = subprocess.Popen
+
+    def ended(*arguments: Any, **settings: Any) -> subprocess.Popen[bytes]:
+        process = start(*arguments, **settings)
+        if settings.get("start_new_session"):
+            process.wait()
+        return process
+
+    monkeypatch.setattr(extraction.subprocess, "Popen", ended)
+    monkeypatch.setattr(subprocess.Popen, "poll", lambda self: None, raising=False)
+    assert read(tmp_path)["a.pdf"].reason == "a.pdf: reading it fails: the reader ended with 7"
 
 
 @pytest.mark.usefixtures("own_reader")

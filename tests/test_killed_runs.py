@@ -41,7 +41,7 @@ TABLES = {
     "rejected.unique_pairs": "question, reason",
 }
 IN_FLIGHT = 16
-LATENCY_MS = 20
+LATENCY_MS = 60
 
 
 def exec_command(project: Project) -> subprocess.Popen[bytes]:
@@ -100,7 +100,7 @@ def test_killed_five_times_then_run_to_the_end(tmp_path: Path, monkeypatch: pyte
             before = server.stats()["calls"]
             while server.stats()["calls"] < before + 3 and process.poll() is None:
                 time.sleep(0.01)
-            time.sleep(chance.uniform(0.05, 0.5))
+            time.sleep(chance.uniform(0.05, 0.25))
             if process.poll() is not None:
                 break
             process.send_signal(signal.SIGKILL)

@@ -159,10 +159,10 @@ class _Reader:
                 process.stdin.write(json.dumps(asked).encode() + b"\n")
                 process.stdin.flush()
                 line = self._line(process, seconds)
-            except (BrokenPipeError, TimeoutError) as error:
+            except TimeoutError:
                 self._end()
-                if isinstance(error, TimeoutError):
-                    raise NoText(f"reading it takes more than {seconds} s") from None
+                raise NoText(f"reading it takes more than {seconds} s") from None
+            except BrokenPipeError:  # it died before it was asked
                 line = b""
             if not line.endswith(b"\n"):
                 code = self._end()

@@ -7,6 +7,7 @@ was paid is written to `calls` before anything is made of it.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -112,10 +113,9 @@ class Calls:
         self.on_call: Callable[[CallRecord], None] | None = None
         self.reported, self.by_price = 0.0, 0.0  # USD, of calls of which both are known
         self.spent = 0.0  # USD; of each call what its price or its endpoint says, whichever is more
-        self.held = 0.0  # USD that the requests under way are expected to cost, where there is a cap
-        self.seen: dict[
-            str, tuple[float, int]
-        ] = {}  # node -> what its calls have cost, and how many they are
+        self.under_way: Counter[str] = Counter()  # requests by node, where there is a cap
+        self.most: dict[str, float] = {}  # node -> USD of its dearest call so far, or a guess at the first
+        self.known_nodes: set[str] = set()  # that have shown what their calls cost
         self.moved = asyncio.Event()  # a request has landed, or the run stops
 
     def model(self, name: str) -> Model:
@@ -180,7 +180,8 @@ class Calls:
             raise Unpaid
         if self.stopping is not None:
             raise Stopping(self.stopping)
-        held = await self.hold(asked) if self.max_cost is not None else 0.0
+        if self.max_cost is not None:
+            await self.hold(asked)
         entry = partial(self.enter, asked)
         progress.in_flight += 1
         self.paying += 1
@@ -193,8 +194,9 @@ class Calls:
             self.paying -= 1
             if not self.paying:
                 self.all_landed.set()
-            self.held -= held
-            self.moved.set()
+            if self.max_cost is not None:
+                self.under_way[progress.name] -= 1
+                self.moved.set()
         if reply.down and not reply.attempts:
             raise Down(reply.error)
         entry(reply)
@@ -202,30 +204,31 @@ class Calls:
             raise Down(reply.error)
         return reply
 
-    async def hold(self, asked: Asked) -> float:
-        """Keep back what a request may cost, when all that is under way leaves room for it beneath the cap.
+    async def hold(self, asked: Asked) -> None:
+        """Wait until all that is under way leaves room beneath the cap for one request more.
 
-        Otherwise wait: what is under way may come cheaper. With nothing under way the cap is reached. But
-        a first request whose cost is a mere guess is sent, so that no guess keeps a run from beginning.
+        Each counts as the dearest of its node so far: what comes back cheaper makes room again. With
+        nothing under way the cap is reached. But the first request of all is sent: its cost is a mere
+        guess, and no guess keeps a run from beginning.
         """
         assert self.max_cost is not None
+        node = asked.progress.name
         while True:
             if self.stopping is not None:
                 raise Stopping(self.stopping)
-            cost, guessed = self.expected(asked)
-            if self.spent + self.held + cost <= self.max_cost or (guessed and not self.paying):
-                self.held += cost
-                return cost
+            guessed = node not in self.known_nodes
+            if guessed:
+                self.most[node] = max(self.most.get(node, 0.0), _estimated(asked)[2] * DOUBT)
+            held = sum(count * self.most[name] for name, count in self.under_way.items())
+            begins = guessed and not self.spent and not self.paying
+            if self.spent + held + self.most[node] <= self.max_cost or begins:
+                self.under_way[node] += 1
+                return
             if not self.paying and self.on_cap is not None:
-                self.on_cap(self.spent, cost)
+                self.on_cap(self.spent, self.most[node])
                 continue
             self.moved.clear()
             await self.moved.wait()
-
-    def expected(self, asked: Asked) -> tuple[float, bool]:
-        """What a request may cost, and whether that is guessed: no call of its node has shown it."""
-        cost, calls = self.seen.get(asked.progress.name, (0.0, 0))
-        return (cost / calls, False) if calls else (_estimated(asked)[2] * DOUBT, True)
 
     def enter(self, asked: Asked, reply: Reply, spare: bool = False) -> None:
         """Count a reply and write it down. A spare one is no answer to remember, only paid for."""
@@ -235,8 +238,10 @@ class Calls:
         progress.tokens_out += reply.tokens_out
         progress.cost += reply.cost
         self.spent += reply.dearest
-        cost, calls = self.seen.get(progress.name, (0.0, 0))
-        self.seen[progress.name] = (cost + reply.dearest, calls + 1)
+        if self.max_cost is not None and reply.dearest:
+            seen = self.most[progress.name] if progress.name in self.known_nodes else 0.0
+            self.most[progress.name] = max(seen, reply.dearest)
+            self.known_nodes.add(progress.name)
         if reply.cost_reported is not None and asked.model.spec.price:
             self.reported += reply.cost_reported
             self.by_price += reply.cost
