@@ -215,6 +215,12 @@ def test_a_missing_graph_exits_2(run, tmp_path, verb):
     assert err == "error: no graph quickstrat\nhelp: did you mean quickstart?\n"
 
 
+def test_the_folder_of_the_store_is_no_graph_that_was_meant(run, tmp_path):
+    (tmp_path / ".atk").mkdir()
+    _, _, err = run(tmp_path, "check", "n.atk")
+    assert err.startswith("error: no graph n.atk\nhelp: give the path of a .atk file, or one of the shipped")
+
+
 def test_a_failed_expectation_exits_3(run, tmp_path):
     project(tmp_path)
     code, _, err = run(tmp_path, "exec", "notes.atk", "-p", "name=Ada", "-p", "least=9", "-q")

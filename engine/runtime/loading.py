@@ -26,6 +26,7 @@ def find(graph: str, root: Path) -> Path:
         str(path.relative_to(root))
         for folder in (root, root / "graphs")
         for path in sorted(folder.glob("*.atk"))
+        if path.is_file()  # the folder of the store is called `.atk`
     ]
     near = difflib.get_close_matches(graph, [*own, *shipped], n=1, cutoff=0.5)
     raise GraphMissing(
