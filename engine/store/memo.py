@@ -7,15 +7,15 @@ error is only logged. This module neither makes keys nor decides when a reply is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from engine.store.columns import arrow_table, floats, integers, long_integers, texts, times, uuids
 from engine.store.records import CallRecord, Memo, PastRow
 from engine.store.schema import SCHEMA, quote
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from arro3.core import Table
     from duckdb import DuckDBPyConnection
 
 USABLE = ("ok", "cut", "refused")
@@ -38,21 +38,19 @@ def memo_of(call: CallRecord) -> Memo:
     return Memo(*_memo(call))
 
 
-def calls_table(calls: Sequence[CallRecord], run: int) -> pa.Table:
+def calls_table(calls: Sequence[CallRecord], run: int) -> Table:
     """Calls as an Arrow table, in the columns of table `calls`."""
-    from engine.store.arrow import pyarrow as pa
-
-    arrays: dict[str, Any] = {"run": pa.array([run] * len(calls), pa.int32())}
+    arrays: dict[str, Any] = {"run": integers([run] * len(calls))}
     for name in (*_TEXTS, "request"):
-        arrays[name] = _strings([getattr(call, name) for call in calls])
+        arrays[name] = texts([getattr(call, name) for call in calls])
     for name in _NUMBERS:
-        arrays[name] = pa.array([getattr(call, name) for call in calls], pa.int32())
+        arrays[name] = integers([getattr(call, name) for call in calls])
     for name in ("cost", "cost_reported", "ms"):
-        arrays[name] = pa.array([getattr(call, name) for call in calls], pa.float64())
+        arrays[name] = floats([getattr(call, name) for call in calls])
     for name in ("row", "key"):
-        arrays[name] = pa.array([getattr(call, name) for call in calls], pa.uuid())
-    arrays["called_at"] = pa.array([_utc(call.at) for call in calls], pa.timestamp("us"))
-    return pa.table(arrays)
+        arrays[name] = uuids([getattr(call, name) for call in calls])
+    arrays["called_at"] = times([call.at for call in calls])
+    return arrow_table(arrays)
 
 
 def look_up(cursor: DuckDBPyConnection, keys: Sequence[bytes]) -> dict[bytes, Memo]:
@@ -61,9 +59,7 @@ def look_up(cursor: DuckDBPyConnection, keys: Sequence[bytes]) -> dict[bytes, Me
     Keys are joined first and replies read for hits only, stretch by stretch: reading a
     compressed text column for a few scattered rows costs as much as reading all of it.
     """
-    from engine.store.arrow import pyarrow as pa
-
-    cursor.register("atk_keys", pa.table({"key": pa.array(keys, pa.uuid())}))
+    cursor.register("atk_keys", arrow_table({"key": uuids(keys)}))
     cursor.execute("BEGIN TRANSACTION")
     try:
         statuses = ", ".join(f"'{status}'" for status in USABLE)
@@ -81,9 +77,7 @@ def look_up(cursor: DuckDBPyConnection, keys: Sequence[bytes]) -> dict[bytes, Me
 
 
 def _read(cursor: DuckDBPyConnection, places: list[int]) -> dict[bytes, Memo]:
-    from engine.store.arrow import pyarrow as pa
-
-    cursor.register("atk_places", pa.table({"place": pa.array(places, pa.int64())}))
+    cursor.register("atk_places", arrow_table({"place": long_integers(places)}))
     try:
         rows = cursor.execute(
             f"SELECT key::BLOB, {', '.join(_FIELDS)} FROM {SCHEMA}.calls"
@@ -105,34 +99,6 @@ def _stretches(places: list[int]) -> list[list[int]]:
     return stretches
 
 
-def _strings(values: list[bytes | str | None]) -> pa.Array:
-    from engine.store.arrow import pyarrow as pa
-
-    try:
-        return pa.array(values, pa.string())
-    except (
-        UnicodeEncodeError,
-        pa.ArrowException,
-    ):  # seldom: looking at each first costs as much as all the rest
-        return pa.array([_text(value) for value in values], pa.string())
-
-
-def _text(value: bytes | str | None) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # a lone surrogate, which UTF-8 cannot hold
-        return value.encode("utf-8", "replace").decode()
-    return value
-
-
-def _utc(at: datetime) -> datetime:
-    return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
-
-
 def past_rows(
     cursor: DuckDBPyConnection, table: str, own: Sequence[str], keys: Sequence[bytes]
 ) -> dict[bytes, list[PastRow]]:
@@ -140,9 +106,7 @@ def past_rows(
 
     Rows of one outcome share their parent, its revision, and the runs in which they came and went.
     """
-    from engine.store.arrow import pyarrow as pa
-
-    cursor.register("atk_keys", pa.table({"key": pa.array(keys, pa.uuid())}))
+    cursor.register("atk_keys", arrow_table({"key": uuids(keys)}))
     cursor.execute("BEGIN TRANSACTION")
     try:
         groups = cursor.execute(
@@ -166,10 +130,8 @@ def past_rows(
 def _read_rows(
     cursor: DuckDBPyConnection, table: str, own: Sequence[str], places: list[int]
 ) -> list[tuple[bytes, PastRow]]:
-    from engine.store.arrow import pyarrow as pa
-
     columns = "".join(f", {quote(name)}" for name in own)
-    cursor.register("atk_places", pa.table({"place": pa.array(places, pa.int64())}))
+    cursor.register("atk_places", arrow_table({"place": long_integers(places)}))
     try:
         rows = cursor.execute(
             f"SELECT _key::BLOB, _place, _status, _reason, _asked, _calls::BLOB[]{columns} FROM {table}"

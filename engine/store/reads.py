@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from engine.store import stretches, views
+from engine.store.columns import arrow_table, uuids
 from engine.store.errors import StoreError
 from engine.store.memo import past_rows
 from engine.store.records import Description, PastRow, WideRow
@@ -251,6 +252,4 @@ class Reads:
 
 
 def _register(cursor: DuckDBPyConnection, name: str, ids: Sequence[bytes]) -> None:
-    from engine.store.arrow import pyarrow as pa
-
-    cursor.register(name, pa.table({"id": pa.array(list(ids), pa.uuid())}))
+    cursor.register(name, arrow_table({"id": uuids(list(ids))}))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from engine.store import failures, memo, snapshots, stretches, tables
 from engine.store.attach import attach, damage, detach, in_memory, is_full, make_folder, mended
+from engine.store.columns import arrow_table, long_integers, uuids
 from engine.store.errors import StoreError
 from engine.store.journal import Journal, discard, take_in, waiting
 from engine.store.known import KnownKeys
@@ -412,11 +413,9 @@ class Store(Reads):
         self._writer.put(Work(lambda c: self._move(c, node, places), node))
 
     def _move(self, connection: DuckDBPyConnection, node: str, places: Mapping[bytes, int]) -> None:
-        from engine.store.arrow import pyarrow as pa
-
         home, _ = self._home(node)
-        ids, numbers = pa.array(list(places), pa.uuid()), pa.array(list(places.values()), pa.int64())
-        connection.register("atk_moved", pa.table({"id": ids, "place": numbers}))
+        ids, numbers = uuids(places), long_integers(list(places.values()))
+        connection.register("atk_moved", arrow_table({"id": ids, "place": numbers}))
         try:
             connection.execute(
                 f"UPDATE {home} SET _place = place FROM atk_moved WHERE _id = id AND _died IS NULL"

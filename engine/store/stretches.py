@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from engine.store.columns import arrow_table, uuid_lists, uuids
 from engine.store.schema import SCHEMA
-from engine.store.tables import uuid_lists
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from arro3.core import Table
     from duckdb import DuckDBPyConnection
 
 OF_NODE = f"FROM {SCHEMA}.stretches WHERE graph = ? AND node = ?"
@@ -64,10 +64,8 @@ def save(
         connection.unregister("atk_stretches")
 
 
-def _table(marks: Collection[bytes], ids: Sequence[Sequence[bytes]] | None = None) -> pa.Table:
-    from engine.store.arrow import pyarrow as pa
-
-    columns = {"mark": pa.array(list(marks), pa.uuid())}
+def _table(marks: Collection[bytes], ids: Sequence[Sequence[bytes]] | None = None) -> Table:
+    columns = {"mark": uuids(marks)}
     if ids is not None:
         columns["ids"] = uuid_lists(ids)
-    return pa.table(columns)
+    return arrow_table(columns)

@@ -11,6 +11,17 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+from engine.store.columns import (
+    PLAIN,
+    arrow_table,
+    booleans,
+    integers,
+    long_integers,
+    plain,
+    texts,
+    uuid_lists,
+    uuids,
+)
 from engine.store.errors import StoreError
 from engine.store.older import PLACE
 from engine.store.records import RESERVED_SCHEMAS, RESERVED_TABLES, Description, Stored, TableSpec, id_column
@@ -18,6 +29,7 @@ from engine.store.schema import CATALOG, quote, table_name, text
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from arro3.core import Table
     from duckdb import DuckDBPyConnection
 
 K = TypeVar("K")
@@ -166,46 +178,39 @@ class Shape:
     def __init__(self, connection: DuckDBPyConnection, table: str, spec: TableSpec):
         self.spec = spec
         self.types = canonical(connection, spec.own)
-        self.arrow = arrow_types(connection, self.types)
+        nested = {name: kind for name, kind in self.types.items() if kind not in PLAIN}
+        self.arrow = arrow_types(connection, nested)
 
-    def table(self, rows: Sequence[Stored], run: int) -> pa.Table:
+    def table(self, rows: Sequence[Stored], run: int) -> Table:
         """The rows as Arrow. Raises `StoreError` naming the column whose value does not fit."""
-        from engine.store.arrow import pyarrow as pa
-
-        uuid = pa.uuid()
         arrays = {
-            "_id": pa.array([row.id for row in rows], uuid),
-            "_rev": pa.array([row.rev for row in rows], uuid),
-            "_parent": pa.array([row.parent for row in rows], uuid),
-            "_parent_rev": pa.array([row.parent_rev for row in rows], uuid),
-            "_place": pa.array([row.place for row in rows], pa.int64()),
-            "_key": pa.array([row.key for row in rows], uuid),
-            "_status": pa.array([row.status for row in rows], pa.string()),
-            "_reason": self._strings([row.reason for row in rows]),
-            "_retry": pa.array([row.retry for row in rows], pa.bool_()),
-            "_asked": pa.array([row.asked for row in rows], pa.int32()),
+            "_id": uuids([row.id for row in rows]),
+            "_rev": uuids([row.rev for row in rows]),
+            "_parent": uuids([row.parent for row in rows]),
+            "_parent_rev": uuids([row.parent_rev for row in rows]),
+            "_place": long_integers([row.place for row in rows]),
+            "_key": uuids([row.key for row in rows]),
+            "_status": texts([row.status for row in rows]),
+            "_reason": texts([row.reason for row in rows]),
+            "_retry": booleans([row.retry for row in rows]),
+            "_asked": integers([row.asked for row in rows]),
             "_calls": uuid_lists([row.calls for row in rows]),
-            "_static": pa.array([row.static for row in rows], uuid),
-            "_born": pa.array([run] * len(rows), pa.int32()),
+            "_static": uuids([row.static for row in rows]),
+            "_born": integers([run] * len(rows)),
         }
         for ancestor in self.spec.ancestors:
-            arrays[id_column(ancestor)] = pa.array([row.ids.get(ancestor) for row in rows], uuid)
+            arrays[id_column(ancestor)] = uuids([row.ids.get(ancestor) for row in rows])
         for name in self.spec.own:
             arrays[name] = self._array(name, [row.own.get(name) for row in rows])
-        return pa.table(arrays)
+        return arrow_table(arrays)
 
-    def _strings(self, values: list[Any]) -> pa.Array:
+    def _array(self, name: str, values: list[Any]) -> Any:
+        made = plain(self.types[name], values)
+        if made is not None:
+            return made
         from engine.store.arrow import pyarrow as pa
 
-        try:
-            return pa.array(values, pa.string())
-        except UnicodeEncodeError:
-            return pa.array(_plain(values), pa.string())
-
-    def _array(self, name: str, values: list[Any]) -> pa.Array:
-        from engine.store.arrow import pyarrow as pa
-
-        kind = self.arrow[name]
+        kind = self._arrow_type(name)
         if pa.types.is_map(kind):
             values = [list(value.items()) if isinstance(value, Mapping) else value for value in values]
         try:
@@ -215,6 +220,18 @@ class Shape:
                 return pa.array(_plain(values), kind)
             except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
                 raise self._misfit(name, values, kind, error) from None
+
+    def _arrow_type(self, name: str) -> pa.DataType:
+        """pyarrow's type of a column; of a plain one only where a value of it needs a closer look."""
+        from engine.store.arrow import pyarrow as pa
+
+        plainly = {
+            "VARCHAR": pa.string(),
+            "BIGINT": pa.int64(),
+            "DOUBLE": pa.float64(),
+            "BOOLEAN": pa.bool_(),
+        }
+        return self.arrow.get(name) or plainly[self.types[name]]
 
     def _misfit(self, name: str, values: list[Any], kind: pa.DataType, error: Exception) -> StoreError:
         from engine.store.arrow import pyarrow as pa
@@ -232,17 +249,6 @@ class Shape:
             f"{self.spec.node}: {shown} does not fit column {name!r} ({self.types[name]})",
             None if culprit is not None else str(error),
         )
-
-
-def uuid_lists(values: Sequence[Sequence[bytes]]) -> pa.Array:
-    """UUID[]; Arrow cannot make lists of an extension type from Python values at once."""
-    from engine.store.arrow import pyarrow as pa
-
-    offsets = [0]
-    for value in values:
-        offsets.append(offsets[-1] + len(value))
-    flat = pa.array([item for value in values for item in value], pa.uuid())
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat)
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from engine.store.columns import arrow_table, uuids
 from engine.store.errors import StoreError
 from engine.store.journal import Journal
 from engine.store.memo import calls_table
@@ -315,9 +316,7 @@ class Writer:
             self._insert(home, shape.table(batch.rows, run))
 
     def _kill(self, home: str, column: str, values: list[bytes], run: int) -> None:
-        from engine.store.arrow import pyarrow as pa
-
-        self._connection.register("atk_batch", pa.table({"id": pa.array(values, pa.uuid())}))
+        self._connection.register("atk_batch", arrow_table({"id": uuids(values)}))
         try:
             self._connection.execute(
                 f"UPDATE {home} SET _died = {run:d}"
