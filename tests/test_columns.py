@@ -130,3 +130,13 @@ def test_a_run_over_plain_columns_imports_neither_pyarrow_nor_numpy(tmp_path: Pa
             check=False,
         )
     assert done.stdout.splitlines()[-1:] == ["0 []"], done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_texts_of_one_commit_may_be_more_than_2_gb() -> None:
+    """Offsets of 32 bits end there, and arro3 panics."""
+    text = "x" * 2**20
+    table = columns.arrow_table({"it": columns.texts([text] * 2_050)})
+    with duckdb.connect() as connection:
+        connection.register("given", table)
+        assert connection.sql("SELECT sum(length(it)) FROM given").fetchall() == [(2_050 * 2**20,)]

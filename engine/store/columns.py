@@ -23,9 +23,11 @@ _UUID = Field(
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+_TEXT = DataType.large_string()  # 64-bit offsets: the texts of one commit may be more than 2 GB
+
 # A type as DuckDB writes it: what Arrow calls it, and the one class of Python whose values need no look.
 PLAIN: dict[str, tuple[DataType, type]] = {
-    "VARCHAR": (DataType.string(), str),
+    "VARCHAR": (_TEXT, str),
     "BIGINT": (DataType.int64(), int),
     "DOUBLE": (DataType.float64(), float),
     "BOOLEAN": (DataType.bool(), bool),
@@ -82,9 +84,9 @@ def times(values: Sequence[datetime]) -> Array:
 def texts(values: Sequence[bytes | str | None]) -> Array:
     """VARCHAR. What is no UTF-8 (a lone surrogate, bytes of another encoding) is written with marks."""
     try:
-        return Array(values, DataType.string())
+        return Array(values, _TEXT)
     except (TypeError, UnicodeEncodeError):  # to look at each first would cost as much as all the rest
-        return Array([_text(value) for value in values], DataType.string())
+        return Array([_text(value) for value in values], _TEXT)
 
 
 def plain(kind: str, values: Sequence[Any]) -> Array | None:
