@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from engine.store import StoreError
@@ -71,6 +72,13 @@ def calm(server: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pr
     return made, server.stats()["calls"]
 
 
+def uncommitted(path: Path) -> set[bytes]:
+    """Keys of the replies that lie only beside the store: a file may hold committed ones besides."""
+    with duckdb.connect(path, read_only=True) as connection:
+        committed = {key.bytes for (key,) in connection.execute("SELECT key FROM data.calls").fetchall()}
+    return {call.key for _, call in waiting(path)} - committed
+
+
 def assert_ends_well(made: Project, calm: tuple[Project, int], server: Endpoint, stopped: str) -> None:
     """What was paid for before is not paid for again, and all becomes as it is after a calm run."""
     asked = server.stats()["calls"]
@@ -81,7 +89,7 @@ def assert_ends_well(made: Project, calm: tuple[Project, int], server: Endpoint,
     assert "the disk is full: the store" in stopped
     assert "could not be kept" not in stopped
     assert "Traceback" not in stopped
-    assert len(waiting(made.root / ".atk" / "store.duckdb")) == int(found[1])
+    assert len(uncommitted(made.root / ".atk" / "store.duckdb")) == int(found[1])
     server.reset()
     done = run(made, server)
     assert done.returncode == 0, done.stderr
@@ -220,7 +228,26 @@ def test_what_cannot_be_kept_either_is_counted(tmp_path: Path, monkeypatch: pyte
     told = journal.told(StoreError("the disk is full", "free some space"))
     assert told.message == "the disk is full; 2 replies paid for could not be kept"
     assert told.help
-    assert told.help.startswith("free some space; 1 reply paid for meanwhile lie")
+    first = files_of(tmp_path / "store.duckdb")[0]
+    assert told.help == (
+        f"free some space; 1 reply paid for meanwhile lie in {first}: the next run takes them in"
+    )
+
+
+def test_the_file_that_holds_them_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    journal = Journal(path)
+    journal.turn()
+    journal.keep(CALLS[:1], 1)
+    told = journal.told(StoreError("the disk is full", "free some space"))
+    assert told.help
+    assert f"lie in {files_of(path)[1]}: " in told.help
+    journal.turn()
+    journal.keep(CALLS[1:], 1)
+    told = journal.told(StoreError("the disk is full", "free some space"))
+    assert told.help
+    assert "3 replies paid for meanwhile lie in " + " and ".join(map(str, files_of(path))) in told.help
+    journal.close()
 
 
 def test_the_reserve_is_held_and_given_back(tmp_path: Path) -> None:

@@ -55,6 +55,12 @@ def exec_command(project: Project) -> subprocess.Popen[bytes]:
     )
 
 
+def ends(process: subprocess.Popen[bytes]) -> int:
+    """Its exit code, with all read that it says."""
+    process.communicate()
+    return process.returncode
+
+
 def prepared(root: Path, monkeypatch: pytest.MonkeyPatch, base_url: str) -> Project:
     root.mkdir(exist_ok=True)
     project = Project(root, monkeypatch, base_url)
@@ -89,7 +95,7 @@ def written(project: Project) -> dict[str, bytes]:
 def test_killed_five_times_then_run_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with endpoint(latency_ms=LATENCY_MS, p_true=0.8) as server:
         calm = prepared(tmp_path / "calm", monkeypatch, server.base_url)
-        assert exec_command(calm).wait() == 0
+        assert ends(exec_command(calm)) == 0
         needed = server.stats()["calls"]
         server.reset()
         project = prepared(tmp_path / "killed", monkeypatch, server.base_url)
@@ -102,17 +108,18 @@ def test_killed_five_times_then_run_to_the_end(tmp_path: Path, monkeypatch: pyte
                 time.sleep(0.01)
             time.sleep(chance.uniform(0.05, 0.25))
             if process.poll() is not None:
+                process.communicate()
                 break
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.communicate()
             kills += 1
-        assert exec_command(project).wait() == 0
+        assert ends(exec_command(project)) == 0
         assert kills >= 3
         assert server.stats()["ok"] - needed <= kills * IN_FLIGHT
         assert tables(project) == tables(calm)
         assert written(project) == written(calm)
         server.reset()
-        assert exec_command(project).wait() == 0
+        assert ends(exec_command(project)) == 0
         assert server.stats()["calls"] == 0
 
 
@@ -234,6 +241,7 @@ def test_killed_at_fifty_moments_all_tables_become_the_same(tmp_path: Path) -> N
         process = offline_command(killed)
         time.sleep(chance.uniform(0.1, 0.4) * took)
         if process.poll() is not None:  # it came to its end: begin anew, there are moments left
+            process.communicate()
             shutil.rmtree(killed)
             killed.mkdir()
             continue

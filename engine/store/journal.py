@@ -88,7 +88,6 @@ class Journal:
     """Takes each reply before the store does. Safe to use from several threads."""
 
     def __init__(self, store: Path):
-        self.path = files_of(store)[0]
         self._parts = tuple(_Part(path) for path in files_of(store))
         self._now = 0  # the part that is written to
         self._reserve = store.with_name(f"{store.name}.reserve")
@@ -171,7 +170,8 @@ class Journal:
         message = error.message
         if self.lost:
             message += f"; {_replies(self.lost)} paid for could not be kept"
-        kept = f"{_replies(self.kept)} paid for meanwhile lie in {self.path}: the next run takes them in"
+        files = " and ".join(str(part.path) for part in self._parts if part.calls)
+        kept = f"{_replies(self.kept)} paid for meanwhile lie in {files}: the next run takes them in"
         return StoreError(message, f"{error.help}; {kept}" if self.kept and error.help else error.help)
 
 
