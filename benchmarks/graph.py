@@ -1,16 +1,19 @@
 """A whole graph: how well its nodes overlap.
 
-    python benchmarks/graph.py [--documents 300] [--in-flight 64 256] [--check]
+    python benchmarks/graph.py [--documents 300] [--in-flight 64 256] [--draws 8] [--check]
 
 Five prompts and a `gather`: documents are filtered, four questions are drafted about each, each is
 judged by votes (a tenth is repaired and judged again), and what is left of a document becomes one
 conversation. Latencies are log-normal, median 0.5 s, with a long tail; the endpoint draws them from
-the request, so each is known afterwards from table `calls`.
+the request, so each is known afterwards from table `calls`. A single one of 9 s, asked early or late,
+moves the end of a run by seconds: so they are drawn several times, and budgets are for the sums.
 
 Three times are held against that of the run: of a scheduler without overhead that has the same calls,
 latencies and places (`simulated`); of one that does node after node; and, measured, of the same graph
 selected node after node (`atk exec -s`, the time in the run only). Also when the first conversation
-was finished. `--check` exits with 1 where a budget is missed.
+was finished, and when it is at best, with places for all calls at once: with many places a run is so
+short that the calls of one conversation, one after another, are more of it than the budget.
+`--check` exits with 1 where a budget is missed.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import argparse
 import hashlib
 import heapq
 import json
+import math
 import os
 import re
 import sys
@@ -32,6 +36,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.throughput import EXEC, ROOT, measured
+from engine.models.queue import Queue
 from tests.endpoint import Endpoint, endpoint
 from tests.endpoint.config import Config
 from tests.endpoint.faults import Draw, latency
@@ -82,6 +87,7 @@ SETTINGS: dict[str, Any] = {
 IDEAL_BUDGET = 1.1  # of the simulated scheduler's time
 BARRIER_BUDGETS = {64: 0.9, 256: 0.6}  # of the time node after node
 FIRST_BUDGET = 0.08  # of the run's time until the first conversation
+SOONEST_BUDGET = 1.5  # of the time at best, where that is more
 
 
 @dataclass
@@ -101,10 +107,10 @@ def follow(before: Iterable[Task], after: Iterable[Task]) -> None:
             one.waits += 1
 
 
-def tasks_of(calls: list[tuple[str, str, str]]) -> list[Task]:
+def tasks_of(calls: list[tuple[str, str, str]], settings: dict[str, Any]) -> list[Task]:
     """The calls (node, role, request) as tasks that wait for one another, in no order."""
     config = Config()
-    config.change(SETTINGS)
+    config.change(settings)
     seen: Counter[bytes] = Counter()
     documents: dict[str, dict[str, Task]] = defaultdict(dict)
     questions: dict[str, dict[str, dict[int, list[Task]]]] = defaultdict(lambda: defaultdict(dict))
@@ -141,13 +147,13 @@ def tasks_of(calls: list[tuple[str, str, str]]) -> list[Task]:
     return everything
 
 
-def simulated(tasks: list[Task], places: int, node_after_node: bool = False) -> tuple[float, float]:
-    """Seconds that the tasks take with so many places, the deepest first, and nothing else to do.
+def simulated(tasks: list[Task], places: float, node_after_node: bool = False) -> tuple[float, float]:
+    """Seconds that the tasks take with so many places, given as the engine does, and nothing else to do.
 
     Also when the first of the deepest was done.
     """
     waits = {id(task): task.waits for task in tasks}
-    ready: list[tuple[int, int, Task]] = []
+    ready: Queue[Task] = Queue()
     under_way: list[tuple[float, int, Task]] = []
     held: dict[int, list[Task]] = defaultdict(list)
     left = Counter(task.depth for task in tasks)
@@ -159,14 +165,14 @@ def simulated(tasks: list[Task], places: int, node_after_node: bool = False) -> 
         if node_after_node and task.depth > level:
             held[task.depth].append(task)
         else:
-            heapq.heappush(ready, (-task.depth, number, task))
+            ready.push(task.depth, number, task)
 
     for task in tasks:
         if not task.waits:
             free(task)
     while ready or under_way:
         while ready and len(under_way) < places:
-            _, order, task = heapq.heappop(ready)
+            order, task = ready.pop()
             heapq.heappush(under_way, (now + task.seconds, order, task))
         now, _, task = heapq.heappop(under_way)
         left[task.depth] -= 1
@@ -203,7 +209,7 @@ def prepare(folder: Path, documents: int, in_flight: int) -> None:
             file.write(json.dumps({"n": number, "text": f"Of clouds, part {number}. " * 8}) + "\n")
 
 
-def run(server: Endpoint, documents: int, in_flight: int) -> dict[str, float]:
+def run(server: Endpoint, documents: int, in_flight: int, settings: dict[str, Any]) -> Counter[str]:
     """The whole graph, then the same node after node into another store; times in seconds."""
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
@@ -219,28 +225,71 @@ def run(server: Endpoint, documents: int, in_flight: int) -> dict[str, float]:
         assert whole["printed"]["nodes"]["talk"]["rows"] > documents / 2, whole["printed"]
         store = folder / ".atk" / "store.duckdb"
         calls = asked(store, "SELECT node, role, request FROM calls ORDER BY called_at")
-        ((first, total),) = asked(
-            store,
-            "SELECT epoch((SELECT min(called_at) FROM calls WHERE node = 'talk') - started),"
-            " epoch(ended - started) FROM runs",
+        ((first,),) = asked(
+            store, "SELECT epoch((SELECT min(called_at) FROM calls WHERE node = 'talk') - started) FROM runs"
         )
         server.reset()
         steps = [
             measured([*EXEC, "--store", "steps.duckdb", "-s", step], folder, environment)
             for step in ("documents", "worthy", "drafted", "checked", "turns", "talk")
         ]
-    tasks = tasks_of(calls)
+    tasks = tasks_of(calls, settings)
     least, least_first = simulated(tasks, in_flight)
-    return {
-        "calls": len(calls),
-        "seconds": whole["printed"]["seconds"],
-        "cpu": whole["cpu"],
-        "simulated": least,
-        "simulated steps": simulated(tasks, in_flight, node_after_node=True)[0],
-        "simulated first": least_first / least,
-        "steps": sum(step["printed"]["seconds"] for step in steps),
-        "first": first / total,
-    }
+    return Counter(
+        {
+            "calls": len(calls),
+            "cpu": whole["cpu"],
+            "run": whole["printed"]["seconds"],
+            "simulated": least,
+            "steps": sum(step["printed"]["seconds"] for step in steps),
+            "simulated steps": simulated(tasks, in_flight, node_after_node=True)[0],
+            "first": first,
+            "simulated first": least_first,
+            "soonest": simulated(tasks, math.inf)[1],
+        }
+    )
+
+
+COLUMNS = (
+    ("in flight", 9),
+    ("draw", 6),
+    ("calls", 7),
+    ("CPU s", 7),
+    ("run s", 8),
+    ("simulated s", 13),
+    ("node after node s", 19),
+    ("simulated s", 13),
+    ("first s", 9),
+    ("simulated s", 13),
+    ("at best s", 11),
+)
+
+
+def shown(name: str, draw: str, one: Counter[str]) -> str:
+    """A line of the table."""
+    seconds = ("cpu", "run", "simulated", "steps", "simulated steps", "first", "simulated first", "soonest")
+    texts = [name, draw, str(int(one["calls"])), *(f"{one[column]:.2f}" for column in seconds)]
+    return "".join(f"{text:>{width}}" for text, (_, width) in zip(texts, COLUMNS, strict=True))
+
+
+def judged(in_flight: int, total: Counter[str]) -> tuple[str, list[str]]:
+    """Shares in words, and what misses a budget."""
+    ideal, barrier = total["run"] / total["simulated"], total["run"] / total["steps"]
+    first, soonest = total["first"] / total["run"], total["soonest"] / total["run"]
+    told = (
+        f"{'':>9}  {ideal:.3f} of the simulated time, {barrier:.3f} of that node after node; the first"
+        f" conversation after {first:.1%}, at best {soonest:.1%}"
+    )
+    budgets = (
+        (f"{ideal:.3f} of the simulated time", ideal, IDEAL_BUDGET),
+        (f"{barrier:.3f} of the time node after node", barrier, BARRIER_BUDGETS.get(in_flight, 1.0)),
+        (f"the first conversation after {first:.3f}", first, max(FIRST_BUDGET, SOONEST_BUDGET * soonest)),
+    )
+    return told, [
+        f"{in_flight} in flight: {text}, above {budget:.3f}"
+        for text, found, budget in budgets
+        if found > budget
+    ]
 
 
 def main() -> int:
@@ -249,35 +298,23 @@ def main() -> int:
     )
     parser.add_argument("--documents", type=int, default=300)
     parser.add_argument("--in-flight", type=int, nargs="+", default=[64, 256])
+    parser.add_argument("--draws", type=int, default=8, help="how often latencies are drawn anew")
     parser.add_argument("--check", action="store_true", help="exit with 1 where a budget is missed")
     given = parser.parse_args()
     missed = []
     print(f"{given.documents} documents, load {os.getloadavg()[0]:.1f}")
-    print(
-        f"{'in flight':>9}{'calls':>7}{'CPU s':>7}{'run s':>8}{'simulated s':>13}{'node after node s':>19}"
-        f"{'simulated s':>13}{'first after':>13}{'simulated':>11}"
-    )
+    print("".join(f"{name:>{width}}" for name, width in COLUMNS))
     for in_flight in given.in_flight:
-        with endpoint(**SETTINGS) as server:
-            one = run(server, given.documents, in_flight)
-        print(
-            f"{in_flight:>9}{one['calls']:>7}{one['cpu']:>7.2f}{one['seconds']:>8.2f}{one['simulated']:>13.2f}"
-            f"{one['steps']:>19.2f}{one['simulated steps']:>13.2f}{one['first']:>13.1%}"
-            f"{one['simulated first']:>11.1%}",
-            flush=True,
-        )
-        ideal, barrier = one["seconds"] / one["simulated"], one["seconds"] / one["steps"]
-        print(
-            f"{'':>9}  {ideal:.3f} of the simulated time, {barrier:.3f} of that node after node"
-            f" ({one['seconds'] / one['simulated steps']:.3f} of its simulation)"
-        )
-        if ideal > IDEAL_BUDGET:
-            missed.append(f"{in_flight} in flight: {ideal:.3f} of the simulated time, above {IDEAL_BUDGET}")
-        budget = BARRIER_BUDGETS.get(in_flight, 1.0)
-        if barrier > budget:
-            missed.append(f"{in_flight} in flight: {barrier:.3f} of the time node after node, above {budget}")
-        if one["first"] > FIRST_BUDGET:
-            missed.append(f"{in_flight} in flight: the first conversation after {one['first']:.1%}")
+        total: Counter[str] = Counter()
+        for draw in range(given.draws):
+            settings = SETTINGS | {"seed": draw}
+            with endpoint(**settings) as server:
+                one = run(server, given.documents, in_flight, settings)
+            total.update(one)
+            print(shown(str(in_flight), str(draw), one), flush=True)
+        told, above = judged(in_flight, total)
+        print(told, flush=True)
+        missed += above
     for line in missed:
         print(f"missed: {line}")
     return int(bool(missed) and given.check)

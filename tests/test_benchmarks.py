@@ -38,7 +38,7 @@ def test_running_again_pays_nothing_but_for_what_changed(tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_a_whole_graph_is_held_against_what_its_calls_take() -> None:
-    said = printed("benchmarks/graph.py", "--documents", "20", "--in-flight", "32")
+    said = printed("benchmarks/graph.py", "--documents", "20", "--in-flight", "32", "--draws", "1")
     assert "of the simulated time" in said
 
 

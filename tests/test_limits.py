@@ -60,7 +60,7 @@ def test_no_more_than_parallel_are_under_way() -> None:
     run(work)
 
 
-def test_highest_priority_goes_first_then_the_order_of_arrival() -> None:
+def test_most_go_by_the_highest_priority_then_in_the_order_of_arrival() -> None:
     async def work() -> list[str]:
         limits = Limits(1)
         first = await limits.acquire()
@@ -79,7 +79,7 @@ def test_highest_priority_goes_first_then_the_order_of_arrival() -> None:
         await asyncio.gather(*tasks)
         return order
 
-    assert run(work) == ["b", "d", "e", "a", "c"]
+    assert run(work) == ["b", "d", "a", "e", "c"]  # the third place is the lowest priority's
 
 
 def test_a_call_that_tries_again_keeps_its_turn() -> None:

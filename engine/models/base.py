@@ -92,7 +92,7 @@ class Model(Protocol):
         ...
 
     async def call(self, request: Request, priority: float = 0.0) -> Reply:
-        """Wait for a free place (the highest priority goes first), send, retry what is worth it.
+        """Wait for a free place (`queue` says who goes first), send, retry what is worth it.
 
         Never raises for what an endpoint does: an `error` reply says it.
         """

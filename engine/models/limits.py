@@ -1,6 +1,6 @@
 """How much may be asked of one endpoint at a time, and who goes first.
 
-Places with a priority queue, concurrency that finds itself, pauses that the endpoint asks
+Places that calls queue for, concurrency that finds itself, pauses that the endpoint asks
 for, requests and tokens a minute, and a circuit breaker. Knows nothing of HTTP or messages;
 belongs to one event loop and needs no lock.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
 import itertools
 import math
 import time
@@ -19,6 +18,7 @@ from typing import Literal
 
 from engine.models.base import Fault, Halted
 from engine.models.faults import Failure
+from engine.models.queue import Queue
 
 Outcome = Literal["ok", "limited", "failed"]
 
@@ -56,6 +56,15 @@ class Place:
     probe: bool
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """A call without a place yet."""
+
+    tokens: int
+    given: asyncio.Future[Place]
+    probe: bool
+
+
 class Bucket:
     """A token bucket: `per_minute`, of which a second's worth can be taken at once.
 
@@ -86,10 +95,9 @@ class Bucket:
 class Limits:
     """The limits of one endpoint.
 
-    Up to `parallel` places; the highest priority goes first, then the lowest turn. They become
-    more while all goes well. When the endpoint says that it is too much, they become fewer by as
-    many as it refused of the requests that were under way together, by half at most; each round of
-    successes gives one back.
+    Up to `parallel` places, given as `Queue` says. They become more while all goes well. When the
+    endpoint says that it is too much, they become fewer by as many as it refused of the requests that
+    were under way together, by half at most; each round of successes gives one back.
     `rpm` and `tpm` are requests and tokens a minute. `clock` gives seconds and never goes back.
     """
 
@@ -112,7 +120,7 @@ class Limits:
         self._taken = True  # a request of this generation was answered
         self._asked_until = 0.0
         self._turns = itertools.count()
-        self._queue: list[tuple[float, int, int, asyncio.Future[Place], bool]] = []
+        self._queue: Queue[_Waiting] = Queue()
         self._paused_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
         now = clock()
@@ -135,7 +143,7 @@ class Limits:
     @property
     def waiting(self) -> int:
         """Calls that wait for a place."""
-        return sum(not future.done() for _, _, _, future, _ in self._queue)
+        return sum(not one.given.done() for one in self._queue.all())
 
     @property
     def broken(self) -> Failure | None:
@@ -155,7 +163,7 @@ class Limits:
         if not self._queue and self._delay(tokens) == 0.0:
             return self._grant(turn, tokens, probe)
         future: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._queue, (-priority, turn, tokens, future, probe))
+        self._queue.push(priority, turn, _Waiting(tokens, future, probe))
         self._dispatch()
         try:
             given = await future
@@ -244,12 +252,12 @@ class Limits:
 
     def _send_away(self, reason: Exception) -> None:
         """Tell all who wait that they wait in vain."""
-        queue, self._queue = self._queue, []
-        for _, _, _, future, probe in queue:
-            if probe:
+        queue, self._queue = self._queue, Queue()
+        for one in queue.all():
+            if one.probe:
                 self._probing = False
-            if not future.done():
-                future.set_exception(reason)
+            if not one.given.done():
+                one.given.set_exception(reason)
 
     def _admit(self) -> bool:
         """Whether this call is the one that tries if a dead endpoint is back."""
@@ -308,17 +316,17 @@ class Limits:
 
     def _dispatch(self) -> None:
         while self._queue:
-            _, turn, tokens, future, probe = self._queue[0]
-            if future.done():  # given up while it waited
-                heapq.heappop(self._queue)
+            turn, one = self._queue.first()
+            if one.given.done():  # given up while it waited
+                self._queue.pop(given=False)
                 continue
-            delay = self._delay(tokens)
+            delay = self._delay(one.tokens)
             if delay > 0.0:
                 if delay < math.inf or self._ramping:
                     self._wake_in(min(delay, self.step) if self._ramping else delay)
                 return
-            heapq.heappop(self._queue)
-            future.set_result(self._grant(turn, tokens, probe))
+            self._queue.pop()
+            one.given.set_result(self._grant(turn, one.tokens, one.probe))
 
     def _wake_in(self, delay: float) -> None:
         loop = asyncio.get_running_loop()

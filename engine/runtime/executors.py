@@ -25,7 +25,7 @@ class Job:
     """One request to be paid for, as plain data: it can be pickled, and holds no secret and no key.
 
     `id` is one request's alone in the whole run; a request that was lost comes again under the same.
-    The highest `priority` goes first where calls wait for a place.
+    Where calls wait for a place, most go by the highest `priority` (`models/queue`).
     """
 
     id: int
