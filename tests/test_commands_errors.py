@@ -49,6 +49,7 @@ def test_no_arguments_show_the_help(capsys):
         (["chek"], "no such command 'chek'", "atk --help"),
         (["exec"], "missing argument 'GRAPH'", "atk exec --help"),
         (["exec", "g", "--max-cost", "cheap"], "invalid value for '--max-cost'", "atk exec --help"),
+        (["cost", "--by", "foo"], "invalid value for '--by': 'foo' is not one of 'node'", "atk cost --help"),
         (["exec", "g", "--nope"], "no such option: --nope", "atk exec --help"),
         (["exec", "g", "-p", "limit"], "-p takes name=value, not `limit`", "write it as -p name=value"),
         (["exec", "g", "-m", "=x"], "-m takes name=value, not `=x`", "write it as -m name=value"),

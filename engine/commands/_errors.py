@@ -82,7 +82,7 @@ def _usage(error: typer.TyperException) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message())
         return 0
-    text = error.format_message().rstrip(".")
+    text = error.format_message().rstrip(".").replace("Value error, ", "")  # pydantic's, through typer
     complain(
         text[:1].lower() + text[1:],
         f"{context.command_path} --help" if context is not None else None,

@@ -33,6 +33,7 @@ from engine.runtime.events import (
     Started,
     Summary,
 )
+from engine.runtime.expectations import where_to_look
 from engine.runtime.forecast import keep_telling
 from engine.runtime.gates import Gates, in_scope
 from engine.runtime.groups import GroupStation, Scopes
@@ -463,34 +464,11 @@ class Engine:
         elif failed > int(limit):
             self.stop(f"--max-failures {limit}: {failed} rows failed")
 
-    async def expectations(self, station: Station) -> str | None:
-        """The first `expect` that the finished table does not meet, in words."""
-        for clause in station.node.of("expect"):
-            held, said = await asyncio.to_thread(self.expect, station.node, clause)
-            if not held:
-                return said
-        return None
-
-    def expect(self, node: Node, clause: Any) -> tuple[bool, str]:
-        view = self.store.view(node.name)
-        cursor = self.store.cursor(f"{view} {clause.sql}")
-        try:
-            if clause.aggregate:
-                value = cursor.execute(f"SELECT ({clause.sql}) FROM {view}").fetchall()[0][0]
-                return value is True, clause.otherwise or f"`expect {clause.text}` does not hold"
-            wrong, all_rows = cursor.execute(
-                f"SELECT count(*) FILTER (WHERE ({clause.sql}) IS NOT TRUE), count(*) FROM {view}"
-            ).fetchall()[0]
-            said = clause.otherwise or f"`expect {clause.text}` does not hold"
-            return wrong == 0, f"{said} ({wrong} of {all_rows} rows)"
-        finally:
-            cursor.close()
-
     def expectation_failed(self, station: Station, failure: str) -> None:
         self.expectation = failure
         self.error(
             f"`{station.node.name}` is not as expected: {failure}",
-            f'look into it with `atk sql "FROM {station.node.name}"`',
+            where_to_look(station),
         )
         self.stop(f"an expectation of `{station.node.name}` failed")
 

@@ -18,6 +18,7 @@ from engine.runtime import collecting
 from engine.runtime.calls import Stopping
 from engine.runtime.channel import Channel
 from engine.runtime.events import NodeProgress, Note, Wrote
+from engine.runtime.expectations import unmet
 from engine.runtime.statics import static_of
 from engine.store.errors import StoreError
 from engine.store.keys import digest, encoded, mapping_of, row_id
@@ -187,7 +188,8 @@ class Station:
         await self.store.flush()
         await self.count()
         if not self.engine.dry:
-            failure = await self.engine.expectations(self)
+            expects = bool(self.node.of("expect"))
+            failure = await asyncio.to_thread(unmet, self.store, self.node) if expects else None
             if failure is not None:
                 self.engine.expectation_failed(self, failure)
                 self.end("expectation", failure)
