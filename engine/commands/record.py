@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from engine.commands._errors import WRONG, complain, stop
+from engine.frozen import dataclass
 
 if TYPE_CHECKING:
     from engine.language.program import Program

@@ -12,8 +12,9 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from engine.frozen import dataclass
 
 LARGEST = 1 << 30  # bytes of an unpacked member
 MODEST = 16 << 20  # bytes that a member may always have

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import PurePosixPath
 from typing import Any
+
+from engine.frozen import dataclass
 
 MADE_BY = "<!-- written by atk: sections between its marks are replaced when the data is -->"
 SECTION = re.compile(r"<!-- set: (?P<name>.+?) -->\n(?P<body>.*?)<!-- end of set -->\n?", re.S)

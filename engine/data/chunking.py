@@ -17,11 +17,12 @@ import itertools
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from engine.data.blocks import Block, blocks
 from engine.data.sentences import beginnings
 from engine.data.tokens import Estimator, Pieces, Tokenizer
+from engine.frozen import dataclass
 
 SMALLEST = 16  # tokens: below this nothing but single words would fit
 

@@ -11,10 +11,11 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from engine.frozen import dataclass
 
 if TYPE_CHECKING:
     import sqlite3

@@ -19,7 +19,6 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
@@ -30,6 +29,7 @@ from engine.data import recognition
 from engine.data.files import EXTRACTED, File
 from engine.data.pages import Page, starts
 from engine.data.recognition import Read, Unrecognised, completed, missing, tesseract
+from engine.frozen import dataclass
 
 MISSING = "reading .{format} files needs the package kreuzberg: pip install 'atk[documents]'"
 FRONT = re.compile(r"\A---\n+(?:## )?title: [^\n]*\n+(?:---\n+)?")  # what HTML gets on top of its text

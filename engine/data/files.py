@@ -9,11 +9,12 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from engine.data.archives import NotUnpacked, Unpacker, members
+from engine.frozen import dataclass
 
 if TYPE_CHECKING:
     from engine.data.databases import Rows

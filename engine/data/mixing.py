@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from engine.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

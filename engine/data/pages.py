@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from engine.frozen import dataclass
 
 WORD = re.compile(r"\w+")
 LENGTHS = (8, 4, 2)  # words of a stretch: long ones first, short ones between what those have found

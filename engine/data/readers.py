@@ -10,7 +10,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import PurePosixPath
 from typing import IO, Any
 
@@ -18,6 +18,7 @@ from engine.data import databases, hub
 from engine.data.blocks import title
 from engine.data.extraction import NoText, text_of
 from engine.data.files import EXTRACTED, File, NotText, decode, encoding_of, read_text
+from engine.frozen import dataclass
 
 BATCH = 1_024  # rows of a parquet file in memory at once
 

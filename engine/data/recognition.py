@@ -12,9 +12,10 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from engine.data.pages import Page, starts
+from engine.frozen import dataclass
 
 INSTALL = "install Tesseract (apt-get install tesseract-ocr, brew install tesseract)"
 SECONDS = 120  # how long one page may take

@@ -11,11 +11,11 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from engine.data.databases import DatabaseProblem, Rows
+from engine.frozen import dataclass
 
 POSTGRES, MYSQL = "postgres", "mysql"  # also the names of the extras that bring what is needed
 SCHEMES = {"postgresql": POSTGRES, "postgres": POSTGRES, "mysql": MYSQL, "mariadb": MYSQL}

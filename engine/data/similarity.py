@@ -13,9 +13,10 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
+
+from engine.frozen import dataclass
 
 RUN = 5  # characters
 PERMUTATIONS = 128

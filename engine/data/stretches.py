@@ -11,12 +11,12 @@ import functools
 import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from engine.data import readers
 from engine.data.files import File
 from engine.data.readers import Item, Unreadable
+from engine.frozen import dataclass
 
 CUT = 0x3FF  # one row of so many ends a stretch
 MOST = 8 * CUT  # rows of a stretch at most

@@ -15,10 +15,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
+
+from engine.frozen import dataclass
 
 # A match is a piece that a cut never divides. No look-around: the pieces of a text that is cut
 # between two of them are the pieces of its halves, so counts add up.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from engine.editor.analysis import Analysis
 from engine.editor.context import Context
 from engine.editor.hover import described, settings_of
+from engine.frozen import dataclass
 from engine.language.binding import spelled
 from engine.language.columns import id_column
 from engine.language.kind import Role

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from engine.frozen import dataclass
 from engine.language import tree as ast
 from engine.language.binding import Binder, Unbound
 from engine.language.diagnostics import Span, Wrong

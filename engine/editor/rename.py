@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from engine.editor.analysis import Analysis, index_of
 from engine.editor.index import Mention, Symbol
+from engine.frozen import dataclass
 from engine.language.diagnostics import Diagnostic, Span
 
 SORTS = frozenset({"node", "graph", "param", "slot", "let", "type", "model", "profile", "alias"})

@@ -7,12 +7,13 @@ calls it, when, and what is kept of it is the runtime's affair.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from engine.frozen import dataclass
 from engine.language.kind import Shape
 from engine.language.program import Clause, Node, Program
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -18,6 +17,7 @@ from pydantic import Field
 from engine.data import formats
 from engine.data.columns import record_fields
 from engine.data.splitting import assign
+from engine.frozen import dataclass
 from engine.kinds.base import Context, KindError, Made, Row, Settings, TableKind
 from engine.language.kind import Problem, Role, Shape
 from engine.language.program import Node, Program

@@ -12,9 +12,10 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from engine.frozen import dataclass
 
 PLAIN: Mapping[str, tuple[type, ...]] = {
     "str": (str,),

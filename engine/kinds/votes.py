@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from engine.frozen import dataclass
 from engine.language.types import SCALARS, Literal, Optional, Record, Type
 
 Path = tuple[str, ...]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from engine.frozen import dataclass
 from engine.language.comparisons import nonsense
 from engine.language.remembered import Remembered, version_of
 from engine.language.sqltext import identifier, text

@@ -8,9 +8,9 @@ a text that is taken as the model's own words, or `cut("…")` and `refused("…
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from engine.frozen import dataclass
 from engine.language import tree as ast
 from engine.language.diagnostics import Diagnostic, Span, Wrong, suggestion, wrong
 from engine.language.kind import Role

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import combinations, product
 
+from engine.frozen import dataclass
 from engine.language import tree as ast
 from engine.language.diagnostics import Diagnostic, Wrong
 from engine.language.expand import Expansion

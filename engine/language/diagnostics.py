@@ -9,8 +9,10 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from engine.frozen import dataclass
 
 TAB = 4
 WIDEST = 120  # characters of a line that are shown

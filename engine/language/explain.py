@@ -7,7 +7,7 @@ a code of the language without a recorded example. `docs/errors.md` is this tabl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from engine.frozen import dataclass
 
 
 @dataclass(frozen=True)

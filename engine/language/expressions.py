@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import Any
 
+from engine.frozen import dataclass
 from engine.language import slips, sqltext
 from engine.language import tree as ast
 from engine.language.binding import Binder, Unbound, spelled

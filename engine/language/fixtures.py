@@ -6,9 +6,9 @@ Ids are any texts here; what they are in the store is for whoever runs the test.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from engine.frozen import dataclass
 from engine.language import tree as ast
 from engine.language.binding import Unbound, spelled
 from engine.language.columns import struct_fields

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
+from engine.frozen import dataclass
 from engine.language import tree as ast
 from engine.language.binding import spelled
 from engine.language.diagnostics import Diagnostic, Wrong, wrong

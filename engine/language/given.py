@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from engine.frozen import dataclass
 from engine.language import tree as ast
 from engine.language.diagnostics import Span
 from engine.language.kind import KindSpec

@@ -7,13 +7,14 @@ of them is handed to `check`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel
 
+from engine.frozen import dataclass
 from engine.language.types import Type
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ No grammar here; the lexer proper is Lark's.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
+from engine.frozen import dataclass
 from engine.language.diagnostics import Diagnostic, Span
 from engine.language.tree import Text
 

@@ -7,13 +7,14 @@ connection, no file is read from here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from engine.frozen import dataclass
 from engine.language.diagnostics import Diagnostic, Span
 from engine.language.templates import Template
 from engine.language.types import Record, Type

@@ -15,8 +15,8 @@ each batch; see docs/decisions/rewards.md.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from engine.frozen import dataclass
 from engine.language import tree as ast
 from engine.language.diagnostics import Span, suggestion, wrong
 from engine.language.expressions import Known

@@ -7,7 +7,9 @@ names from `engine.language.types`, which gathers them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from engine.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+
+from engine.frozen import dataclass
 
 _ROLE = re.compile(r"^(system|user|assistant):[ \t]*$")
 _SPLICE = re.compile(r"^messages:[ \t]*([A-Za-z_]\w*)[ \t]*$")

@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from pathlib import Path
@@ -32,6 +31,7 @@ from jinja2.filters import do_center
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from engine.frozen import dataclass
 from engine.language.template_bounds import (
     CALL,
     COUNTED,

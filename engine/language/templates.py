@@ -15,12 +15,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.frozen import dataclass
 from engine.language.remembered import Remembered, version_of
 from engine.language.template_source import (
     Message,

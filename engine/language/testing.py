@@ -7,9 +7,10 @@ into by `fixtures`, its replies by `canned`. Nothing is run here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
+from engine.frozen import dataclass
 from engine.language import tree as ast
 from engine.language.diagnostics import Diagnostic, Reporting, Span, Wrong, suggestion
 from engine.language.expressions import Scope

@@ -14,11 +14,11 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from engine.frozen import dataclass
 from engine.language.program import ModelSpec
 from engine.models.base import Fault
 from engine.models.connections import (

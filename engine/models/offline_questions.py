@@ -7,9 +7,9 @@ subject, for its subject, or for one word of it. Rules only; nothing is drawn by
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
+from engine.frozen import dataclass
 from engine.models.offline_text import PLURAL, SINGULAR, Passage, Sentence
 from engine.models.offline_words import (
     ADJECTIVES,

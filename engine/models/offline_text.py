@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from engine.frozen import dataclass
 from engine.models.offline_words import BE, MODALS, STOP, VERBS, words
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from engine.frozen import dataclass
 from engine.language.types import Many, Mismatch, Optional, Record, Type, wrapping
 
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from engine.frozen import dataclass
 from engine.store import views
 from engine.store.reader import Reader
 from engine.store.records import Description, TableSpec

@@ -10,10 +10,10 @@ import time
 import traceback
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from engine.frozen import dataclass
 from engine.kinds.base import Kind, KindError, Row, RowKind
 from engine.kinds.limit import Limit
 from engine.language.program import ModelSpec, Node, Program

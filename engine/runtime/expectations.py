@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 def unmet(store: Store, node: Node) -> str | None:
     """The first `expect` that the finished table does not meet, in words. Blocking."""
     for clause in node.of("expect"):
-        held, said = _look(store, node, clause)
+        held, said = holds(store, node, clause)
         if not held:
             return said
     return None
 
 
-def _look(store: Store, node: Node, clause: Any) -> tuple[bool, str]:
+def holds(store: Store, node: Node, clause: Any) -> tuple[bool, str]:
+    """Whether an `expect` or `until` holds of the table, and what is said where it does not. Blocking."""
     view = store.view(node.name)
     cursor = store.cursor(f"{view} {clause.sql}")
     try:

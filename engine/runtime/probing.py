@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from engine.frozen import dataclass
 from engine.kinds import registry
 from engine.kinds.limit import Limit
 from engine.language.program import Program

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from engine.frozen import dataclass
 from engine.language.formatting import format_text
 from engine.language.types import validator
 from engine.language.writing import Unwritable, name, quoted, several, written

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine.kinds.base import KindError
 from engine.runtime.calls import Stopping
+from engine.runtime.expectations import holds
 
 if TYPE_CHECKING:
     from engine.runtime.engine import Engine
@@ -66,7 +67,7 @@ class Rounds:
         node = self.engine.program.nodes[name]
         for clause in node.of("until"):
             try:
-                held, _ = await asyncio.to_thread(self.engine.expect, node, clause)
+                held, _ = await asyncio.to_thread(holds, self.engine.store, node, clause)
             except duckdb.Error as error:
                 said = str(error).splitlines()[0]
                 raise KindError(f"`until {clause.text}` of `{name}` cannot be worked out: {said}") from error

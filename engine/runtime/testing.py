@@ -6,10 +6,11 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from engine.frozen import dataclass
 from engine.language.types import accepts, describe, validator
 from engine.models.base import Reply, Request
 from engine.models.reply_text import reply_text

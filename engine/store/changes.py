@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
+from engine.frozen import dataclass
 from engine.store.errors import StoreError
 from engine.store.reader import Reader
 from engine.store.records import TableSpec, id_column

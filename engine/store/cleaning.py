@@ -14,10 +14,10 @@ import contextlib
 import fcntl
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.frozen import dataclass
 from engine.store.attach import attach, detach, is_full, mended
 from engine.store.errors import StoreBusy, StoreError
 from engine.store.log import log_of

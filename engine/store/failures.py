@@ -8,9 +8,9 @@ another key: what was paid, and for what, still stands in `calls`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.frozen import dataclass
 from engine.store.schema import SCHEMA
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from engine.frozen import dataclass
 from engine.store.errors import QueryError, StoreError
 from engine.store.reader import Reader
 from engine.store.records import Description, TableSpec, id_column

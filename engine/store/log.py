@@ -19,9 +19,9 @@ import mmap
 import os
 import shutil
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
+from engine.frozen import dataclass
 from engine.store.errors import StoreError
 
 COMMIT = bytes.fromhex("0500000000000000e7fe7d722fed3d5e640064ffff")  # the entry that ends a commit

@@ -11,12 +11,12 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from engine.frozen import dataclass
 from engine.store import wire
 from engine.store.attach import attach, damage, detach
 from engine.store.errors import QueryError, StoreBusy, StoreError, StoreMissing

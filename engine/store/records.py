@@ -6,10 +6,11 @@ Ids and keys are 16 raw bytes throughout; they are UUIDs only inside DuckDB.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import datetime
 from typing import Any, Literal
 
+from engine.frozen import dataclass
 from engine.store.errors import StoreError
 
 Status = Literal["ok", "rejected", "failed", "skipped", "empty"]

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.frozen import dataclass
 from engine.training.encoding import UNTRAINED, Example
 from engine.training.recipes import Recipe
 

@@ -13,11 +13,11 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from engine.frozen import dataclass
 from engine.training import interpreters
 from engine.training.faults import NotTrained
 from engine.training.running import LOOK, place, stop

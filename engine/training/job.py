@@ -14,10 +14,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.frozen import dataclass
 from engine.models import folders
 from engine.store.keys import fingerprint
 from engine.training.encoding import Example, split

@@ -8,9 +8,9 @@ as `dedupe` asks for by default. What is only asked in other words is not found;
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from engine.data.similarity import nearest
+from engine.frozen import dataclass
 from engine.training.report import SHOWN, standing
 
 NEAR = 0.85

@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from engine.frozen import dataclass
 
 
 @dataclass(frozen=True)

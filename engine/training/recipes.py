@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
+from engine.frozen import dataclass
 from engine.training.encoding import Loss
 
 Method = Literal["cpt", "sft", "dpo", "grpo", "classifier"]

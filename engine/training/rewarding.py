@@ -12,11 +12,11 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from engine.frozen import dataclass
 from engine.training.faults import NotTrained
 from engine.training.job import Job
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.data.chat_template import ChatTemplate, shipped
+from engine.frozen import dataclass
 from engine.training.faults import NotTrained
 
 if TYPE_CHECKING:

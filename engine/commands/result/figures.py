@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
+
+from engine.frozen import dataclass
 
 VERDICTS = ("correct", "incorrect", "not_attempted")
 PARTS = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.commands._errors import stop
 from engine.commands.result.figures import VERDICTS, Line, Mark, lines
+from engine.frozen import dataclass
 
 if TYPE_CHECKING:
     from engine.store.reader import Reader

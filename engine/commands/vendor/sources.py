@@ -20,7 +20,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path, PurePosixPath
 from typing import IO, Never
@@ -30,6 +29,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from engine import __version__, paths
 from engine.commands._errors import WRONG, CommandError, stop
+from engine.frozen import dataclass
 
 SUFFIXES = frozenset({".atk", ".md", ".py", ".json", ".jsonl", ".csv", ".txt"})
 MOST_BYTES = 20 << 20  # of what is fetched, and of what is unpacked

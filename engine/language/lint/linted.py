@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
+from engine.frozen import dataclass
 from engine.language import tree as ast
 from engine.language.kind import Role
 from engine.language.program import Node, Program

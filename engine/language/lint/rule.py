@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from engine.frozen import dataclass
 from engine.language.diagnostics import Diagnostic, Span
 from engine.language.lint.linted import Linted
 
