@@ -29,8 +29,8 @@ of running processes when the script began, and ratios within one table are what
 {machine}
 """
 THROUGHPUT = """One prompt of 1.4 KB over many rows, cold, everything kept in the store, held against a
-bare loop of aiohttp that keeps nothing (`benchmarks/throughput_floor.py`), in turns. Half a second of what
-5,000 rows take is start and end; what a row takes in a longer run stands under Memory."""
+bare loop of aiohttp that keeps nothing (`benchmarks/throughput_floor.py`), in turns. Four
+tenths of a second of what 5,000 rows take is start and end; a longer run stands under Memory."""
 AGAIN = """The same graph once more: nothing changed; a param changed that no node reads; one row changed,
 and one call is paid. Then `atk show` of that store, and again with five million calls in it."""
 MEMORY = "Cold runs over more and more rows, and the same again with nothing to do."
