@@ -67,3 +67,19 @@ def test_nothing_was_there_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     project.graph(text=HEAD.format(more=EMPTY))
     summary = project.run()
     assert [said for _, said in summary.errors] == ['look into it with `atk sql "FROM long"`']
+
+
+@pytest.mark.timeout(60)
+def test_each_table_before_it_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirty tables, each of the one before it by two ways: there are a thousand million ways back."""
+    project = Project(tmp_path, monkeypatch)
+    project.write("words.jsonl", "")
+    more = ['sql t0 { query = "SELECT word FROM words" }']
+    for number in range(1, 31):
+        left, right, last = f"l{number}", f"r{number}", f"t{number - 1}"
+        more += [f'sql {side} {{ query = "FROM {last}" }}' for side in (left, right)]
+        expected = "expect count(*) > 0" if number == 30 else ""
+        more.append(f'sql t{number} {{ query = "FROM {left} UNION ALL FROM {right}", {expected} }}')
+    project.graph(text=HEAD.format(more="\n".join(more)))
+    summary = project.run()
+    assert [said for _, said in summary.errors] == ['look into it with `atk sql "FROM t30"`']

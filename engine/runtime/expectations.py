@@ -39,7 +39,7 @@ def holds(store: Store, node: Node, clause: Any) -> tuple[bool, str]:
 
 def where_to_look(station: Station) -> str:
     """A command that shows rows: the table's own or, where it is empty, the nearest that it came of."""
-    waiting = deque([station])
+    waiting, seen = deque([station]), {station}
     while waiting:
         one = waiting.popleft()
         name, progress = one.node.name, one.progress
@@ -49,5 +49,7 @@ def where_to_look(station: Station) -> str:
         for fate, count in (("rejected", progress.rejected), ("failed", progress.failed)):
             if count:
                 return f"it is empty: look at the {fate} rows with `atk show {name} --{fate}`"
-        waiting.extend(one.upstream)
+        before = [other for other in one.upstream if other not in seen]
+        waiting.extend(before)
+        seen.update(before)
     return f'look into it with `atk sql "FROM {station.node.name}"`'
