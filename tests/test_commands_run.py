@@ -215,6 +215,22 @@ def test_a_missing_graph_exits_2(run, tmp_path, verb):
     assert err == "error: no graph quickstrat\nhelp: did you mean quickstart?\n"
 
 
+def test_a_name_that_is_like_none_is_answered_with_all(run, tmp_path):
+    _, _, err = run(tmp_path, "check", "nope.atk")
+    assert err.startswith(
+        "error: no graph nope.atk\nhelp: give the path of a .atk file, or one of the shipped"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("quickstrat.atk", "quickstart"), ("own_grpah.atk", "own_graph.atk")]
+)
+def test_a_name_that_is_like_one_is_answered_with_it(run, tmp_path, name, meant):
+    (tmp_path / "own_graph.atk").write_text("")
+    _, _, err = run(tmp_path, "check", name)
+    assert err.endswith(f"help: did you mean {meant}?\n")
+
+
 def test_the_folder_of_the_store_is_no_graph_that_was_meant(run, tmp_path):
     (tmp_path / ".atk").mkdir()
     _, _, err = run(tmp_path, "check", "n.atk")

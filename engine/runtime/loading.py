@@ -28,7 +28,7 @@ def find(graph: str, root: Path) -> Path:
         for path in sorted(folder.glob("*.atk"))
         if path.is_file()  # the folder of the store is called `.atk`
     ]
-    near = difflib.get_close_matches(graph, [*own, *shipped], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(graph, own) or difflib.get_close_matches(given.stem, shipped)
     raise GraphMissing(
         f"no graph {graph}",
         f"did you mean {near[0]}?"
